@@ -1,0 +1,24 @@
+//! The pure part of burin: values, parsers of outside bytes, decisions. Same input, same output.
+//! No files, environment, clock or sockets: the `clippy.toml` beside this package forbids them.
+
+pub mod backoff;
+pub mod boot;
+pub mod checks;
+pub mod facts;
+pub mod generations;
+pub mod health;
+pub mod host;
+pub mod identity;
+pub mod initramfs;
+pub mod kube;
+pub mod layout;
+pub mod merge;
+pub mod network;
+pub mod oci;
+pub mod plan;
+pub mod profile;
+pub mod record;
+pub mod render;
+pub mod userdata;
+pub mod view;
+pub mod yaml;

@@ -1,0 +1,1 @@
+//! Verified reads from OCI registries.

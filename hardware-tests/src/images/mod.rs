@@ -1,0 +1,1 @@
+//! The images that the scenarios install, made from distribution packages.

@@ -1,0 +1,2 @@
+//! Rigs: what scenarios, demo and bench stand on.
+pub mod images;

@@ -1,0 +1,255 @@
+//! The four messages and their answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Desired;
+use crate::dsse::{Envelope, Payload, PublicKey};
+use crate::event::{Event, Finding, Progress};
+use crate::host::Evidence;
+
+/// The protocol's version, as in the path `/h/1/`.
+pub const PROTOCOL: u32 = 1;
+
+macro_rules! payload {
+    ($($name:ident = $kind:literal),* $(,)?) => {
+        $(impl Payload for $name { const TYPE: &'static str = concat!("application/vnd.burin.", $kind, ".v1+json"); })*
+    };
+}
+payload!(
+    Hello = "hello",
+    HelloAnswer = "hello-answer",
+    Enroll = "enroll",
+    EnrollAnswer = "enroll-answer",
+    OpenSession = "session",
+    SessionAnswer = "session-answer",
+    Sync = "sync",
+    SyncAnswer = "sync-answer",
+    Refusal = "refusal",
+    RootDocument = "root",
+);
+
+/// First words. Sent as plain JSON, unsigned: the host has no key that the hub knows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// 32 random bytes, hex; the answer must echo them.
+    pub host_nonce: String,
+    /// Versions the host can speak.
+    pub protocols: Vec<u32>,
+    /// Newest root document that the host holds; 0 for none.
+    pub root_version: u32,
+}
+
+/// Answer to [`Hello`], signed by the hub's online key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HelloAnswer {
+    pub host_nonce: String,
+    pub hub_id: String,
+    /// The hub's clock, milliseconds since 1970.
+    pub time: u64,
+    /// To be returned in `enroll` or `session` within 120 s.
+    pub nonce: String,
+    /// Root documents newer than the one the host holds, oldest first.
+    pub root: Vec<Envelope>,
+}
+
+/// Which keys speak for the hub. Signed by the hub's root keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RootDocument {
+    pub version: u32,
+    pub hub_id: String,
+    /// Keys that sign this document and the next one.
+    pub root: Vec<PublicKey>,
+    /// Keys that sign the hub's answers.
+    pub online: Vec<PublicKey>,
+    /// Whether the root key lies on the hub itself (made at its first start).
+    #[serde(default)]
+    pub unprotected: bool,
+}
+
+/// Where a host keeps its identity key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStore {
+    Ram,
+    File,
+    Tpm,
+}
+
+/// From which of its two lives a host speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    Installer,
+    Installed,
+}
+
+/// Asks for admission. Signed by the identity key and, with a token, by the token's key as well.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enroll {
+    pub nonce: String,
+    pub host_id: String,
+    /// Which rule made the host ID, for example `smbios-uuid`.
+    pub host_id_source: String,
+    pub evidence: Evidence,
+    pub public_key: PublicKey,
+    pub key_store: KeyStore,
+    /// The kernel's random boot ID.
+    pub boot_id: String,
+    pub mode: Mode,
+    pub agent: String,
+    pub arch: String,
+    #[serde(default)]
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Public identifier of the token, never its seed.
+    #[serde(default)]
+    pub token_id: Option<String>,
+    /// What the hardware gate found, so that a blocked host can be seen in the hub.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+/// What the hub says to [`Enroll`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum EnrollAnswer {
+    Pending {
+        /// Why: `approval`, `id_conflict`, `no_token`, `blocked`.
+        reason: String,
+        /// The same for a person.
+        message: String,
+        /// Ask again after so many seconds.
+        interval: u32,
+    },
+    Accepted {
+        host_uid: String,
+    },
+    Rejected {
+        reason: String,
+        message: String,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+/// Opens a session. Signed by the identity key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenSession {
+    pub nonce: String,
+    pub host_uid: String,
+    /// Ed25519; signs every [`Sync`].
+    pub session_key: PublicKey,
+    /// X25519, hex; secrets are sealed to it.
+    #[serde(default)]
+    pub sealing_key: Option<String>,
+    pub boot_id: String,
+    pub hardware_digest: String,
+    pub key_store: KeyStore,
+    pub mode: Mode,
+    pub agent: String,
+}
+
+/// Answer to [`OpenSession`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionAnswer {
+    pub session: String,
+    /// Seconds.
+    pub lifetime: u32,
+    /// Seconds between syncs.
+    pub interval: u32,
+    pub time: u64,
+}
+
+/// Where a host stands, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Looking at the hardware, network, enrolling.
+    Starting,
+    /// A finding of class *block* stopped it before any write.
+    Blocked,
+    /// Accepted, no profile yet.
+    Waiting,
+    Installing,
+    /// Installed, Kubernetes not yet proven.
+    Configuring,
+    /// The generation is proven good.
+    Running,
+    /// Something failed; see the last error.
+    Degraded,
+    #[serde(other)]
+    Unknown,
+}
+
+/// What the host sees of itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Observed {
+    /// Number of the running generation; none in the installer.
+    #[serde(default)]
+    pub generation: Option<u64>,
+    /// fs-verity digest of the running root, hex.
+    #[serde(default)]
+    pub root_digest: Option<String>,
+    #[serde(default)]
+    pub agent_digest: Option<String>,
+    /// For example `v1.33.4+k3s1`.
+    #[serde(default)]
+    pub kubernetes: Option<String>,
+    #[serde(default)]
+    pub kernel: Option<String>,
+    #[serde(default)]
+    pub last_error: Option<String>,
+    #[serde(default)]
+    pub address: Option<String>,
+}
+
+/// The heartbeat. Signed by the session key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sync {
+    pub session: String,
+    /// Grows by one with every message of the session.
+    pub sequence: u64,
+    /// Etag of the desired state that the host holds.
+    #[serde(default)]
+    pub etag: Option<String>,
+    pub phase: Phase,
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    #[serde(default)]
+    pub observed: Observed,
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+    #[serde(default)]
+    pub events: Vec<Event>,
+    /// Hold the answer up to so many seconds (0..=25) until something changes.
+    #[serde(default)]
+    pub wait: u32,
+}
+
+/// Answer to [`Sync`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SyncAnswer {
+    /// Etag of the desired state; none while nothing is assigned.
+    pub etag: Option<String>,
+    /// Present only when the etag differs from the host's.
+    #[serde(default)]
+    pub desired: Option<Box<Desired>>,
+    /// Come back after so many seconds.
+    pub next: u32,
+    /// Sequence number of the newest event stored, so that the host can forget it.
+    #[serde(default)]
+    pub events_stored: Option<u64>,
+    pub time: u64,
+}
+
+/// Any refusal, with HTTP status 4xx or 5xx. Signed like every answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Machine code: `bad_request`, `bad_signature`, `bad_nonce`, `token_unknown`, `token_expired`,
+    /// `token_used`, `token_revoked`, `session_unknown`, `sequence`, `limited`, `revoked`, `internal`.
+    pub code: String,
+    /// One sentence for a person.
+    pub message: String,
+    /// Seconds to wait before trying again; none when trying again cannot help.
+    #[serde(default)]
+    pub retry_after: Option<u32>,
+}
