@@ -1,1 +1,18 @@
-//! Verified reads from OCI registries.
+//! Verified reads from OCI registries: manifests by digest, blobs as streams that end well only
+//! when size, digest and diff-id match. No credential ever leaves for another host.
+
+mod access;
+mod auth;
+mod blob;
+mod client;
+mod error;
+mod image;
+mod layer;
+mod retry;
+
+pub use access::{Access, Credentials, Proxy};
+pub use client::Registry;
+pub use error::{Cause, Error};
+pub use image::{BlobRef, Compression, Image};
+pub use layer::{LayerSpec, LayerStream};
+pub use retry::{Report, Retry};
