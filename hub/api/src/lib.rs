@@ -3,8 +3,11 @@
 //! Only values and byte formats live here. Messages from machines are read leniently: an unknown
 //! field is ignored and an unknown variant becomes `Unknown`, so that old and new versions talk.
 
+pub mod base32;
 pub mod desired;
 pub mod dsse;
 pub mod event;
 pub mod host;
 pub mod message;
+pub mod root;
+pub mod token;
