@@ -1,0 +1,121 @@
+//! Debian's registry on a free loopback port, over TLS.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    pki::{self, ServerFiles},
+    process::Guard,
+};
+
+/// A registry that runs until it is dropped. Its storage stays.
+#[derive(Debug)]
+pub struct Registry {
+    process: Guard,
+    port: u16,
+    tls: ServerFiles,
+    storage: PathBuf,
+}
+
+impl Registry {
+    /// Starts `docker-registry` with its files in `folder`. An earlier run's storage and certificates
+    /// there are used again. `port` 0 picks a free one.
+    ///
+    /// # Errors
+    /// When the program is not installed, or does not listen within its time.
+    pub fn start(folder: &Path, port: u16) -> Result<Self> {
+        let port = if port == 0 { free_port()? } else { port };
+        let storage = folder.join("storage");
+        fs::create_dir_all(&storage).with_context(|| format!("creating {}", storage.display()))?;
+        let tls = existing_or_new(&folder.join("tls"))?;
+        let config = folder.join("config.yml");
+        fs::write(&config, configuration(&storage, port, &tls))
+            .with_context(|| format!("writing {}", config.display()))?;
+        let mut command = Command::new("docker-registry");
+        command
+            .arg("serve")
+            .arg(&config)
+            .env("OTEL_TRACES_EXPORTER", "none");
+        let process = Guard::start(&command, &folder.join("registry.log"))
+            .context("starting docker-registry (Debian package docker-registry)")?;
+        process
+            .says
+            .wait_for("listening on", Duration::from_secs(60))?;
+        Ok(Self {
+            process,
+            port,
+            tls,
+            storage,
+        })
+    }
+
+    /// Port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `127.0.0.1:PORT`: how programs on this machine name it.
+    pub fn local_name(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `10.0.2.2:PORT`: how the guest and therefore the profile names it.
+    pub fn guest_name(&self) -> String {
+        format!("10.0.2.2:{}", self.port)
+    }
+
+    /// Certificates; `ca` is what a client has to trust.
+    pub fn tls(&self) -> &ServerFiles {
+        &self.tls
+    }
+
+    /// The folder with every blob, for a test that damages one.
+    pub fn storage(&self) -> &Path {
+        &self.storage
+    }
+
+    /// What the registry logged.
+    pub fn log(&self) -> String {
+        self.process.says.text()
+    }
+}
+
+fn existing_or_new(folder: &Path) -> Result<ServerFiles> {
+    let files = ServerFiles {
+        ca: folder.join("ca.pem"),
+        certificate: folder.join("server.pem"),
+        key: folder.join("server.key"),
+    };
+    if files.ca.exists() && files.certificate.exists() && files.key.exists() {
+        return Ok(files);
+    }
+    pki::make(folder)
+}
+
+fn configuration(storage: &Path, port: u16, tls: &ServerFiles) -> String {
+    format!(
+        "version: 0.1\n\
+         log: {{ level: info, accesslog: {{ disabled: false }} }}\n\
+         storage:\n  filesystem: {{ rootdirectory: {} }}\n  delete: {{ enabled: true }}\n\
+         http:\n  addr: 127.0.0.1:{port}\n  tls: {{ certificate: {}, key: {} }}\n",
+        storage.display(),
+        tls.certificate.display(),
+        tls.key.display()
+    )
+}
+
+/// A port of loopback that nobody listens on now.
+///
+/// # Errors
+/// When the kernel has none.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
+    Ok(listener.local_addr().context("asking for the port")?.port())
+}
