@@ -1,1 +1,171 @@
-fn main() {}
+//! `burin-iso`: builds the burin ISO and tells what one holds.
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use burin_iso::build::{self, Built};
+use burin_iso::spec::Spec;
+use burin_iso::{Refused, inspect, mirror, packages};
+use clap::{Parser, Subcommand};
+
+/// Exit code for input that a person must correct.
+const BAD_INPUT: u8 = 2;
+
+#[derive(Debug, Parser)]
+#[command(version, about = "Builds the burin ISO and tells what one holds")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Build an ISO; flags win over the spec
+    Build {
+        /// Spec file (YAML); without it every setting has its default
+        #[arg(long)]
+        spec: Option<PathBuf>,
+        /// The ISO to write
+        #[arg(long)]
+        out: PathBuf,
+        /// The static burin binary
+        #[arg(long)]
+        agent: Option<PathBuf>,
+        /// Folder of extracted packages (`burin-iso packages`); made when not given
+        #[arg(long)]
+        packages: Option<PathBuf>,
+        /// User-data file to be built in
+        #[arg(long)]
+        user_data: Option<PathBuf>,
+        /// One more kernel parameter for every boot entry; may be repeated
+        #[arg(long)]
+        extra_cmdline: Vec<String>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what an ISO holds and check it against its manifest
+    Inspect {
+        /// The ISO
+        iso: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch and extract the packages that an ISO is built from; prints the folder
+    Packages {
+        /// Also make this a symbolic link to the folder
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("burin-iso: {error:#}");
+            let bad_input = error.downcast_ref::<Refused>().is_some();
+            ExitCode::from(if bad_input { BAD_INPUT } else { 1 })
+        }
+    }
+}
+
+fn run(action: Action) -> Result<ExitCode> {
+    match action {
+        Action::Build {
+            spec,
+            out,
+            agent,
+            packages,
+            user_data,
+            extra_cmdline,
+            json,
+        } => {
+            let mut all = read_spec(spec.as_deref())?;
+            all.agent = agent.or(all.agent);
+            all.packages = packages.or(all.packages);
+            all.user_data = user_data.or(all.user_data);
+            all.extra_cmdline.extend(extra_cmdline);
+            if all.packages.is_none() {
+                all.packages = Some(tree()?);
+            }
+            let built = build::build(&all, &out, epoch()?)?;
+            report(&built, &out, json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Inspect { iso, json } => {
+            let found =
+                inspect::inspect(&iso).with_context(|| format!("inspecting {}", iso.display()))?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&found)?);
+            } else {
+                print!("{}", found.text());
+            }
+            Ok(if found.problems.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Action::Packages { out } => {
+            let tree = tree()?;
+            if let Some(out) = out {
+                replace_link(&tree, &out)?;
+            }
+            println!("{}", tree.display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn read_spec(path: Option<&Path>) -> Result<Spec> {
+    let Some(path) = path else {
+        return Ok(Spec::default());
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Refused(format!("{}: {error}", path.display())))?;
+    Ok(Spec::parse(&text, path)?)
+}
+
+fn tree() -> Result<PathBuf> {
+    packages::ensure_tree(&mirror::of_this_machine()?, &packages::cache()?)
+        .context("making the package tree")
+}
+
+/// `SOURCE_DATE_EPOCH`, as reproducible-builds.org defines it.
+fn epoch() -> Result<Option<u64>> {
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let epoch = text.parse();
+    epoch.map(Some).map_err(|_| {
+        Refused(format!(
+            "SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970"
+        ))
+        .into()
+    })
+}
+
+fn replace_link(tree: &Path, out: &Path) -> Result<()> {
+    if out.is_symlink() {
+        std::fs::remove_file(out).with_context(|| format!("removing {}", out.display()))?;
+    }
+    std::os::unix::fs::symlink(tree, out).with_context(|| format!("linking {}", out.display()))
+}
+
+fn report(built: &Built, out: &Path, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(built)?);
+        return Ok(());
+    }
+    let mib = built.bytes as f64 / f64::from(1 << 20);
+    println!(
+        "{}: {mib:.1} MiB, kernel {}, {} drivers",
+        out.display(),
+        built.kernel,
+        built.drivers
+    );
+    println!("sha256 {}", built.sha256);
+    Ok(())
+}
