@@ -1,10 +1,12 @@
 //! Rigs: what scenarios, demo and bench stand on.
 //!
 //! A rig is a real neighbour (machine, registry, hub) that ends when its value is dropped.
+pub mod artifacts;
 pub mod board;
 pub mod images;
 pub mod pki;
 pub mod process;
+pub mod proxy;
 pub mod qemu;
 pub mod registry;
 pub mod transcript;

@@ -1,0 +1,90 @@
+//! The programs under test, built from this repository and used as anybody would use them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{process, workspace};
+
+/// How the programs are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Small and quick, as shipped: for figures.
+    Release,
+    /// As release, but quick to build: for scenarios.
+    Thin,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Thin => "thin",
+        }
+    }
+}
+
+/// The built programs.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    folder: PathBuf,
+}
+
+impl Artifacts {
+    /// Builds `burin`, `burin-hub` and `burin-iso`.
+    ///
+    /// # Errors
+    /// When cargo fails; what it said is on standard error.
+    pub fn build(profile: Profile) -> Result<Self> {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .current_dir(workspace::root())
+            .args(["build", "--profile", profile.name(), "--bins"])
+            .args(["-p", "burin", "-p", "burin-hub", "-p", "burin-iso"]);
+        // Cargo tells its own build's settings to programs it runs; they would make this build differ.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" {
+                command.env_remove(name);
+            }
+        }
+        process::run(&mut command).context("building the programs under test")?;
+        Ok(Self {
+            folder: workspace::target()
+                .join("x86_64-unknown-linux-gnu")
+                .join(profile.name()),
+        })
+    }
+
+    /// The agent.
+    pub fn burin(&self) -> PathBuf {
+        self.folder.join("burin")
+    }
+
+    /// The hub.
+    pub fn hub(&self) -> PathBuf {
+        self.folder.join("burin-hub")
+    }
+
+    /// The ISO builder.
+    pub fn iso(&self) -> PathBuf {
+        self.folder.join("burin-iso")
+    }
+
+    /// Makes an ISO with `user_data` built in; the installer also talks on the first serial port.
+    ///
+    /// # Errors
+    /// When the builder refuses or fails.
+    pub fn make_iso(&self, user_data: &Path, out: &Path) -> Result<()> {
+        let mut command = Command::new(self.iso());
+        command.arg("build").arg("--agent").arg(self.burin());
+        command.arg("--user-data").arg(user_data);
+        command.arg("--extra-cmdline=console=ttyS0");
+        command.arg("--out").arg(out);
+        process::output(&mut command).context("making the ISO")?;
+        Ok(())
+    }
+}
