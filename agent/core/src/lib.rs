@@ -13,6 +13,7 @@ pub mod initramfs;
 pub mod kube;
 pub mod layout;
 pub mod merge;
+pub mod modules;
 pub mod network;
 pub mod oci;
 pub mod plan;
