@@ -74,7 +74,7 @@ fn upload(registry: &Registry, bytes: &[u8], folder: &Path) -> Result<String> {
     let curl = |arguments: &[&str]| {
         let mut command = Command::new("curl");
         command
-            .args(["-sSf", "--cacert", &authority])
+            .args(["-sSf", "--http1.1", "--cacert", &authority])
             .args(arguments);
         process::output(&mut command)
     };
