@@ -80,7 +80,7 @@ impl Registry {
         let tar: Box<dyn Read + Send> =
             match compression {
                 Compression::None => Box::new(packed),
-                Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+                Compression::Gzip => Box::new(Gzip::Waiting(packed)),
                 Compression::Zstd => Box::new(zstd(packed).map_err(|e| {
                     Error::new(&doing, Cause::Content(format!("preparing zstd: {e}")))
                 })?),
@@ -159,6 +159,29 @@ impl Read for LayerStream {
             }
         }
         Ok(count)
+    }
+}
+
+/// A gzip decoder that is made at the first read: making it already waits for the header, which
+/// would block the runtime.
+enum Gzip {
+    Waiting(Packed),
+    Reading(Box<flate2::bufread::MultiGzDecoder<Packed>>),
+    Gone,
+}
+
+impl Read for Gzip {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Waiting(packed) => {
+                Self::Reading(Box::new(flate2::bufread::MultiGzDecoder::new(packed)))
+            }
+            other => other,
+        };
+        match self {
+            Self::Reading(decoder) => decoder.read(buffer),
+            Self::Waiting(_) | Self::Gone => Err(io::Error::other("the decoder is gone")),
+        }
     }
 }
 
