@@ -100,6 +100,26 @@ pub fn ensure_tree(mirror: &Mirror, cache: &Path) -> Result<PathBuf> {
     Ok(tree)
 }
 
+/// The digest of what the mirror offers: of its signed list of lists (`InRelease`).
+///
+/// # Errors
+/// The mirror cannot be read.
+pub fn suite_digest(mirror: &Mirror, cache: &Path) -> Result<String> {
+    let work = cache.join("apt");
+    let apt = Apt::new(mirror, &work)?;
+    apt.run(&["update", "-qq"])
+        .with_context(|| format!("reading the package lists of {SUITE}"))?;
+    let lists = work.join("lists");
+    for entry in fs::read_dir(&lists).with_context(|| format!("reading {}", lists.display()))? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with("InRelease") {
+            let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            return Ok(hex::encode(Sha256::digest(bytes)));
+        }
+    }
+    bail!("apt kept no signed list of {SUITE} in {}", lists.display())
+}
+
 fn fill(apt: &Apt, names: &[String], tree: &Path) -> Result<()> {
     let debs = tempfile::tempdir_in(&apt.work).context("making a folder for downloads")?;
     let mut arguments = vec!["download", "-qq"];
@@ -172,6 +192,8 @@ fn parse_uris(text: &str) -> Result<Vec<Download>> {
 struct Apt {
     work: PathBuf,
     configuration: PathBuf,
+    /// Held while apt may write its lists: two builds at once would trip over each other.
+    _lock: fs::File,
 }
 
 impl Apt {
@@ -198,6 +220,8 @@ impl Apt {
              APT::Sandbox::User \"\";\nAcquire::Languages \"none\";\nAcquire::Retries \"3\";\n",
             work.display()
         );
+        let lock = fs::File::create(work.join("lock")).context("making apt's lock file")?;
+        lock.lock().context("waiting for another build's apt")?;
         let configuration = work.join("apt.conf");
         for (path, content) in [
             (work.join("etc/sources.list"), &source),
@@ -209,6 +233,7 @@ impl Apt {
         Ok(Self {
             work: work.to_owned(),
             configuration,
+            _lock: lock,
         })
     }
 
@@ -240,7 +265,10 @@ impl Apt {
 }
 
 /// Runs a program to its end and returns what it printed.
-pub(crate) fn run(command: &mut Command) -> Result<String> {
+///
+/// # Errors
+/// It cannot be started, or fails: the error carries what it said.
+pub fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .env("LC_ALL", "C")
