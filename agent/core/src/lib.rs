@@ -17,6 +17,7 @@ pub mod modules;
 pub mod network;
 pub mod oci;
 pub mod plan;
+pub mod preflight;
 pub mod profile;
 pub mod record;
 pub mod render;
