@@ -1,1 +1,3 @@
-//! (to be written by its room)
+//! The only doors to kernel and programs.
+
+pub mod file;
