@@ -88,7 +88,11 @@ impl Registry {
 }
 
 fn existing_or_new(folder: &Path) -> Result<ServerFiles> {
-    let files = ServerFiles::of(folder);
+    let files = ServerFiles {
+        ca: folder.join("ca.pem"),
+        certificate: folder.join("server.pem"),
+        key: folder.join("server.key"),
+    };
     if files.ca.exists() && files.certificate.exists() && files.key.exists() {
         return Ok(files);
     }

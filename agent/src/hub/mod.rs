@@ -1,5 +1,1 @@
-//! The host's side of the host API: identity, registration, session, sync.
-
-pub mod identity;
-
-pub use identity::Identity;
+//! (to be written by its room)
