@@ -1,12 +1,10 @@
 //! Import of a layer as a stream: one thread reads the tar, others hash and write the files.
 
+mod under_way;
 mod writers;
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use anyhow::{Context, Result, bail, ensure};
 use burin_core::merge::{EntryKind, MAX_ENTRIES, Refusal, hard_link, keeps_xattr, normalize};
@@ -16,10 +14,10 @@ use sha2::{Digest, Sha256};
 use super::record::{Content, EntryRecord, LayerRecord, Meta};
 use super::tar::{Entry, Kind, Tar};
 use super::{Store, diff_id_hex};
+pub(super) use under_way::UNDER_WAY;
+use under_way::UnderWay;
 use writers::Writers;
 
-/// Directory with one file for each import under way.
-pub(super) const UNDER_WAY: &str = "burin-importing";
 /// Files up to this size are handed to the writers in memory, bytes.
 const IN_MEMORY: u64 = 256 << 10;
 /// Longest target of a symbolic link that EROFS images of composefs take, bytes.
@@ -58,45 +56,22 @@ impl Store {
         if self.has_layer(&expect.diff_id) {
             return Ok(());
         }
-        self.scrub_after_interruption()?;
-        let mark = self.dir.join(UNDER_WAY).join(hex);
-        // Journalled before every object of this import, because ext4 keeps the order of such
-        // changes: after a power cut it tells that objects may be torn.
-        File::create(&mark).with_context(|| format!("writing {}", mark.display()))?;
+        let import = UnderWay::begin(self, hex)?;
         let imported = self.import_entries(expect, tar, progress);
         let entries = imported.with_context(|| format!("importing layer {}", expect.diff_id));
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => {
-                // This process wrote whole objects or none: nothing is torn.
+                // This process wrote whole objects or none: once synced, nothing is torn.
                 self.sync()?;
-                fs::remove_file(&mark).with_context(|| format!("removing {}", mark.display()))?;
+                import.end()?;
                 return Err(error);
             }
         };
         let written = self.write_record(&LayerRecord::new(&expect.diff_id, entries))?;
         self.sync()?;
         self.publish_record(&written)?;
-        fs::remove_file(&mark).with_context(|| format!("removing {}", mark.display()))
-    }
-
-    /// The crate takes an object that exists for good without reading it. After an import that was
-    /// interrupted, all are read once, and bad ones go.
-    fn scrub_after_interruption(&self) -> Result<()> {
-        let mut interrupted = self
-            .interrupted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if interrupted.is_empty() {
-            return Ok(());
-        }
-        tracing::info!("an import was interrupted: reading all objects");
-        let scrubbed = self.scrub(&|_| {})?;
-        self.repair(&scrubbed)?;
-        for mark in interrupted.drain(..) {
-            fs::remove_file(&mark).with_context(|| format!("removing {}", mark.display()))?;
-        }
-        Ok(())
+        import.end()
     }
 
     fn import_entries(
@@ -110,6 +85,7 @@ impl Store {
             hash: Sha256::new(),
             count: 0,
             most: expect.unpacked,
+            progress,
         };
         let mut tar = Tar::new(io::BufReader::with_capacity(128 << 10, reader));
         let mut layer = Layer::default();
@@ -126,7 +102,6 @@ impl Store {
                 if is_file {
                     writers.take(layer.entries.len() - 1, size, &mut tar)?;
                 }
-                progress(tar.position());
             }
             let contents = writers.finish()?;
             Ok((contents, tar.into_inner().into_inner()))
@@ -137,13 +112,6 @@ impl Store {
         }
         Ok(layer.entries)
     }
-}
-
-/// The marks of imports that were not ended.
-pub(super) fn under_way(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    fs::read_dir(dir.join(UNDER_WAY))?
-        .map(|entry| Ok(entry?.path()))
-        .collect()
 }
 
 /// The entries of a layer as they come.
@@ -229,14 +197,15 @@ fn xattrs(
 }
 
 /// Hashes and counts what is read.
-struct Hashing<R> {
+struct Hashing<'a, R> {
     inner: R,
     hash: Sha256,
     count: u64,
     most: u64,
+    progress: &'a dyn Fn(u64),
 }
 
-impl<R> Hashing<R> {
+impl<R> Hashing<'_, R> {
     fn check(self, diff_id: &str) -> Result<()> {
         let found = format!("sha256:{}", hex::encode(self.hash.finalize()));
         ensure!(found == diff_id, "its diff-id is {found}");
@@ -244,7 +213,7 @@ impl<R> Hashing<R> {
     }
 }
 
-impl<R: Read> Read for Hashing<R> {
+impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.count += count as u64;
@@ -255,6 +224,7 @@ impl<R: Read> Read for Hashing<R> {
             )));
         }
         self.hash.update(&buffer[..count]);
+        (self.progress)(self.count);
         Ok(count)
     }
 }

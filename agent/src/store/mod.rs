@@ -14,7 +14,7 @@ mod tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use composefs::erofs::format::{FormatConfig, FormatVersion};
@@ -70,8 +70,6 @@ pub struct Store {
     dir: PathBuf,
     objects: Arc<Objects>,
     verity: Verity,
-    /// Imports that another run of the agent did not end, as file names.
-    interrupted: Mutex<Vec<PathBuf>>,
 }
 
 impl Store {
@@ -98,7 +96,6 @@ impl Store {
             dir: dir.to_path_buf(),
             objects: Arc::new(objects),
             verity,
-            interrupted: Mutex::new(import::under_way(dir).with_context(doing)?),
         })
     }
 
