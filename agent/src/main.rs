@@ -1,1 +1,60 @@
-fn main() {}
+//! The binary: finds out what it is, calls, prints the chain of causes once, exits.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use burin::init::{self, Role};
+use clap::{Parser, Subcommand};
+
+/// Engraves an immutable system and Kubernetes on bare metal.
+#[derive(Debug, Parser)]
+#[command(name = "burin", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Loads drivers for the devices that are there and for those that come (child of PID 1).
+    #[command(hide = true)]
+    Drivers,
+}
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        return as_first_process();
+    }
+    if let Err(err) = nix::sys::signal::SigSet::empty().thread_set_mask() {
+        // PID 1 blocks signals for itself, and its children inherit that.
+        eprintln!("burin: unblocking signals: {err}");
+    }
+    let mut words = std::env::args();
+    let called = words.next().unwrap_or_default();
+    let done = if Path::new(&called)
+        .file_name()
+        .is_some_and(|name| name == "modprobe")
+    {
+        init::drivers::helper(words).map(|()| ExitCode::SUCCESS)
+    } else {
+        perform(Arguments::parse().command)
+    };
+    done.unwrap_or_else(|err| {
+        eprintln!("burin: {err:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn as_first_process() -> ExitCode {
+    match init::role(Path::new("/")) {
+        Ok(Role::Installer) => init::run(),
+        Ok(Role::Sysroot) => init::park("burin: the role sysroot is not built in"),
+        Err(err) => init::park(&format!("burin: {err:#}")),
+    }
+}
+
+fn perform(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Drivers => init::drivers::run().map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -34,7 +34,7 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// Builds `burin`, `burin-hub` and `burin-iso`.
+    /// Builds `burin`, `burin-hub`, `burin-iso` and `k3s-standin`.
     ///
     /// # Errors
     /// When cargo fails; what it said is on standard error.
@@ -42,8 +42,19 @@ impl Artifacts {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .current_dir(workspace::root())
-            .args(["build", "--profile", profile.name(), "--bins"])
-            .args(["-p", "burin", "-p", "burin-hub", "-p", "burin-iso"]);
+            .args([
+                "build",
+                "--profile",
+                profile.name(),
+                "--bin",
+                "burin",
+                "--bin",
+                "burin-hub",
+                "--bin",
+                "burin-iso",
+            ])
+            .args(["-p", "burin", "-p", "burin-hub", "-p", "burin-iso"])
+            .args(["-p", "burin-hardware-tests", "--bin", "k3s-standin"]);
         // Cargo tells its own build's settings to programs it runs; they would make this build differ.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
@@ -72,6 +83,11 @@ impl Artifacts {
     /// The ISO builder.
     pub fn iso(&self) -> PathBuf {
         self.folder.join("burin-iso")
+    }
+
+    /// The stand-in for K3s, which is never shipped.
+    pub fn standin(&self) -> PathBuf {
+        self.folder.join("k3s-standin")
     }
 
     /// Makes an ISO with `user_data` built in; the installer also talks on the first serial port.

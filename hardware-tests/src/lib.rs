@@ -3,11 +3,14 @@
 //! A rig is a real neighbour (machine, registry, hub) that ends when its value is dropped.
 pub mod artifacts;
 pub mod board;
+pub mod hub;
 pub mod images;
 pub mod pki;
 pub mod process;
+pub mod progress;
 pub mod proxy;
 pub mod qemu;
 pub mod registry;
+pub mod site;
 pub mod transcript;
 pub mod workspace;

@@ -17,7 +17,7 @@ pub const NAMES: [&str; 3] = ["10.0.2.2", "127.0.0.1", "localhost"];
 /// Certificate and key files of a server, and the authority that signed them.
 #[derive(Debug, Clone)]
 pub struct ServerFiles {
-    /// PEM of the authority.
+    /// PEM of the authority, alone in its folder as the tools for images want it.
     pub ca: PathBuf,
     /// PEM of the server's certificate.
     pub certificate: PathBuf,
@@ -25,12 +25,25 @@ pub struct ServerFiles {
     pub key: PathBuf,
 }
 
+/// The folder of the authority's certificate.
+const AUTHORITY: &str = "authority";
+
+impl ServerFiles {
+    /// Where [`make`] puts them below `folder`.
+    pub fn of(folder: &Path) -> Self {
+        Self {
+            ca: folder.join(AUTHORITY).join("ca.crt"),
+            certificate: folder.join("server.pem"),
+            key: folder.join("server.key"),
+        }
+    }
+}
+
 /// Makes an authority and a server certificate for [`NAMES`] in `folder`; the authority's key is forgotten.
 ///
 /// # Errors
 /// When a key cannot be made or a file not be written.
 pub fn make(folder: &Path) -> Result<ServerFiles> {
-    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let ca_key = KeyPair::generate().context("making the authority's key")?;
     let mut ca = CertificateParams::new(Vec::new()).context("naming the authority")?;
     ca.distinguished_name = named("burin test authority");
@@ -49,11 +62,9 @@ pub fn make(folder: &Path) -> Result<ServerFiles> {
         .signed_by(&key, &issuer)
         .context("making the server's certificate")?;
 
-    let files = ServerFiles {
-        ca: folder.join("ca.pem"),
-        certificate: folder.join("server.pem"),
-        key: folder.join("server.key"),
-    };
+    let files = ServerFiles::of(folder);
+    let authority = folder.join(AUTHORITY);
+    fs::create_dir_all(&authority).with_context(|| format!("creating {}", authority.display()))?;
     for (path, text) in [
         (&files.ca, ca_certificate.pem()),
         (&files.certificate, certificate.pem()),

@@ -88,11 +88,7 @@ impl Registry {
 }
 
 fn existing_or_new(folder: &Path) -> Result<ServerFiles> {
-    let files = ServerFiles {
-        ca: folder.join("ca.pem"),
-        certificate: folder.join("server.pem"),
-        key: folder.join("server.key"),
-    };
+    let files = ServerFiles::of(folder);
     if files.ca.exists() && files.certificate.exists() && files.key.exists() {
         return Ok(files);
     }

@@ -88,9 +88,12 @@ fn upload(registry: &Registry, bytes: &[u8], folder: &Path) -> Result<String> {
     let file = folder.join("blob");
     fs::write(&file, bytes)?;
     let put = format!("{}&digest=sha256:{digest}", place.trim());
+    let kind = "Content-Type: application/octet-stream";
     curl(&[
         "-X",
         "PUT",
+        "-H",
+        kind,
         "--data-binary",
         &format!("@{}", file.display()),
         &put,

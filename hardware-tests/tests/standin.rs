@@ -178,6 +178,7 @@ fn its_files_lie_where_k3s_lays_them_and_are_private() {
         "etc/rancher/k3s/k3s.yaml",
         "etc/rancher/node/password",
         "var/lib/rancher/k3s/server/token",
+        "var/lib/rancher/k3s/server/db/state.db",
     ] {
         assert_eq!(mode(&root.join(path)), 0o600, "{path}");
     }

@@ -119,6 +119,12 @@ pub fn boot_image(iso: &mut File) -> Result<BootImage> {
         "the boot catalog points at byte {}, the partition table at {offset}",
         u64::from(lba) * SECTOR
     );
+    // More than 32 MiB do not fit in the field; firmware then reads to the end of the medium.
+    ensure!(
+        catalog_sectors <= 1 || u64::from(catalog_sectors) * 512 >= length,
+        "the boot catalog counts {catalog_sectors} sectors, the boot partition has {length} bytes: \
+         firmware would read only a part of it"
+    );
     Ok(BootImage {
         offset,
         length,

@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod boot;
 pub mod checks;
+pub mod clock;
 pub mod facts;
 pub mod generations;
 pub mod health;

@@ -76,8 +76,8 @@ pub enum Goal {
     /// The release lies on the disk as `generation`, armed, and the machine has left for it.
     Install {
         /// The partitions to make. For a half-finished installation: those found.
-        layout: Layout,
-        release: Release,
+        layout: Box<Layout>,
+        release: Box<Release>,
         generation: u64,
     },
     /// The running generation is proven and good.

@@ -50,8 +50,8 @@ fn layer(name: &str, diff_ids: &[&str]) -> Layer {
 
 fn goal() -> Goal {
     Goal::Install {
-        layout: layout(),
-        release: Release {
+        layout: Box::new(layout()),
+        release: Box::new(Release {
             name: "retail".to_owned(),
             version: "1.0.0".to_owned(),
             layers: vec![layer("os", &["a", "b"]), layer("k3s", &["b", "c"])],
@@ -59,7 +59,7 @@ fn goal() -> Goal {
             health: Health::default(),
             cmdline: Vec::new(),
             registries: Vec::new(),
-        },
+        }),
         generation: 1,
     }
 }

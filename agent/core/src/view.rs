@@ -1,1 +1,184 @@
-//! (to be written by its room)
+//! The pure fold of what happens on a host into what a screen or a serial line shows.
+
+use burin_api::event::{Event, EventKind, Finding, Progress, Severity};
+use burin_api::message::Phase;
+
+mod line;
+mod screen;
+
+pub use line::{event_line, fact_line, progress_line};
+pub use screen::screen;
+
+/// Something about the host that is no event: it only replaces what was known before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    Phase(Phase),
+    /// The host ID as people read it, and the rule that made it.
+    Host {
+        id: String,
+        source: String,
+    },
+    Address(String),
+    /// The hub's address.
+    Hub(String),
+    /// What the host waits for or could not do with its hub, and what to do; empty when all is well.
+    HubState(String),
+    /// The hub took the host in.
+    Accepted {
+        host_uid: String,
+    },
+    /// The assigned release.
+    Release {
+        name: String,
+        version: String,
+    },
+    /// All findings of the hardware gate.
+    Findings(Vec<Finding>),
+    /// A finding of class *block* stopped the host before any write.
+    Blocked,
+    Rebooting,
+    PoweringOff,
+    /// The generation that runs and is proven good.
+    Running(u64),
+}
+
+/// The last failure, as shown until its step is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failed {
+    pub step: String,
+    pub message: String,
+    pub causes: Vec<String>,
+}
+
+/// Everything a screen needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    pub phase: Phase,
+    pub host_id: String,
+    pub address: String,
+    pub hub: String,
+    pub hub_state: String,
+    pub accepted: bool,
+    pub release: String,
+    pub findings: Vec<Finding>,
+    /// The step under way; empty between steps.
+    pub step: String,
+    pub progress: Option<Progress>,
+    pub failed: Option<Failed>,
+    /// The newest sentences, oldest first.
+    pub recent: Vec<String>,
+    pub running: Option<u64>,
+    pub leaving: bool,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Starting,
+            host_id: String::new(),
+            address: String::new(),
+            hub: String::new(),
+            hub_state: String::new(),
+            accepted: false,
+            release: String::new(),
+            findings: Vec::new(),
+            step: String::new(),
+            progress: None,
+            failed: None,
+            recent: Vec::new(),
+            running: None,
+            leaving: false,
+        }
+    }
+}
+
+/// How many sentences the screen keeps.
+const RECENT: usize = 6;
+
+impl View {
+    /// Takes in one event.
+    pub fn event(&mut self, event: &Event) {
+        match event.kind {
+            EventKind::Started => {
+                self.step.clone_from(&event.step);
+                self.progress = None;
+            }
+            EventKind::Done => {
+                if self.step == event.step {
+                    self.step.clear();
+                    self.progress = None;
+                }
+                if self.failed.as_ref().is_some_and(|it| it.step == event.step) {
+                    self.failed = None;
+                }
+            }
+            EventKind::Failed | EventKind::Retrying => {
+                self.failed = Some(Failed {
+                    step: event.step.clone(),
+                    message: event.message.clone(),
+                    causes: event.causes.clone(),
+                });
+            }
+            EventKind::Note | EventKind::Corruption | EventKind::Unknown => {}
+        }
+        if !event.message.is_empty() {
+            self.recent.push(event.message.clone());
+            if self.recent.len() > RECENT {
+                self.recent.remove(0);
+            }
+        }
+    }
+
+    /// Takes in how far the step under way is; older progress is forgotten.
+    pub fn progress(&mut self, progress: Progress) {
+        self.progress = Some(progress);
+    }
+
+    /// Takes in one fact.
+    pub fn fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Phase(phase) => self.phase = *phase,
+            Fact::Host { id, .. } => self.host_id.clone_from(id),
+            Fact::Address(address) => self.address.clone_from(address),
+            Fact::Hub(hub) => self.hub.clone_from(hub),
+            Fact::HubState(state) => self.hub_state.clone_from(state),
+            Fact::Accepted { .. } => {
+                self.accepted = true;
+                self.hub_state.clear();
+            }
+            Fact::Release { name, version } => self.release = format!("{name} {version}"),
+            Fact::Findings(findings) => self.findings.clone_from(findings),
+            Fact::Blocked => self.phase = Phase::Blocked,
+            Fact::Rebooting | Fact::PoweringOff => self.leaving = true,
+            Fact::Running(generation) => {
+                self.running = Some(*generation);
+                self.phase = Phase::Running;
+            }
+        }
+    }
+}
+
+/// A phase in one word, as on the console.
+#[must_use]
+pub fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Blocked => "blocked",
+        Phase::Waiting => "waiting",
+        Phase::Installing => "installing",
+        Phase::Configuring => "configuring",
+        Phase::Running => "running",
+        Phase::Degraded => "degraded",
+        Phase::Unknown => "unknown",
+    }
+}
+
+/// A severity in one word, as on the console.
+#[must_use]
+pub fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "ok",
+        Severity::Warn => "warn",
+        Severity::Block => "block",
+    }
+}

@@ -1,1 +1,14 @@
-//! (to be written by its room)
+//! The host's side of the host API: identity, registration, session, sync.
+
+mod client;
+pub mod identity;
+mod link;
+mod messages;
+mod problem;
+mod settings;
+mod tls;
+
+pub use identity::Identity;
+pub use link::{Link, Report, Word};
+pub use problem::Problem;
+pub use settings::{HubSettings, Introduction};

@@ -43,7 +43,7 @@ pub fn make(cache: &Path) -> Result<Layout> {
     let mirror = mirror::of_this_machine()?;
     let suite = packages::suite_digest(&mirror, cache)?;
     let recipe =
-        format!("1\n{suite}\n{PACKAGES}\n{LEFT_OUT:?}\n{TIDY}\n{KERNEL_PARTS:?}\n{EPOCH}\n");
+        format!("2\n{suite}\n{PACKAGES}\n{LEFT_OUT:?}\n{TIDY}\n{KERNEL_PARTS:?}\n{EPOCH}\n");
     let folder = cache
         .join("images/os")
         .join(&sha256(recipe.as_bytes())["sha256:".len()..]);
@@ -62,11 +62,29 @@ pub fn make(cache: &Path) -> Result<Layout> {
         kernel.len() > 1 << 20,
         "the OS image has no kernel in {KERNEL_PARTS:?}"
     );
-    let layers = [base, kernel].map(|tar| Layer {
+    // What was left out is put back empty: a sealed root must have the folder to mount upon.
+    let mut with_dev = folder_header("./dev/")?;
+    with_dev.extend(base);
+    let layers = [with_dev, kernel].map(|tar| Layer {
         tar,
         packing: Packing::Gzip,
     });
     Layout::make(&folder, &layers)
+}
+
+fn folder_header(path: &str) -> Result<Vec<u8>> {
+    let mut header = tar::Header::new_ustar();
+    header
+        .set_path(path)
+        .with_context(|| format!("naming {path}"))?;
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header.set_cksum();
+    Ok(header.as_bytes().to_vec())
 }
 
 fn existing(folder: &Path) -> Result<Option<Layout>> {

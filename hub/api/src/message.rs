@@ -53,7 +53,7 @@ pub struct HelloAnswer {
 }
 
 /// Which keys speak for the hub. Signed by the hub's root keys.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootDocument {
     pub version: u32,
     pub hub_id: String,

@@ -119,6 +119,10 @@ pub(crate) fn write_identity(root: &Path, config: &Config) -> Result<()> {
             write_private(&token_file, &format!("K10standin::server:{token}\n"))?;
         }
     }
+    let datastore = server.join("db/state.db");
+    if !datastore.exists() {
+        write_private(&datastore, "")?;
+    }
     let password = below(root, "/etc/rancher/node/password");
     if !password.exists() {
         write_private(&password, &format!("{}\n", random_hex(16)?))?;

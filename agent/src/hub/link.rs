@@ -1,0 +1,345 @@
+//! The task that talks to the hub for ever: hello, enroll, session, sync.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use burin_api::desired::Desired;
+use burin_api::dsse::PublicKey;
+use burin_api::event::Finding;
+use burin_api::message::{EnrollAnswer, KeyStore, Observed, Phase, RootDocument};
+use burin_api::root::Anchor;
+use burin_core::backoff::{Class, LONGEST, pause};
+use burin_core::clock;
+use burin_core::view::Fact;
+use ring::signature::Ed25519KeyPair;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::client::{Client, Greeting};
+use super::identity::Identity;
+use super::messages;
+use super::problem::Problem;
+use super::settings::{HubSettings, Introduction};
+use super::tls::Dates;
+use crate::context::Paths;
+use crate::events::{Events, wall_clock};
+use crate::perform::random;
+
+/// The hub takes a sync of a host every five seconds at most.
+const SOONEST: Duration = Duration::from_secs(5);
+/// Seconds that the hub holds an answer while the host waits for its profile.
+const LONG_POLL: u32 = 20;
+
+/// What the agent wants the hub to know, replaced as a whole.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub phase: Phase,
+    pub findings: Vec<Finding>,
+    pub observed: Observed,
+}
+
+/// What the hub last said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Word {
+    /// Whether the hub took the host in.
+    pub accepted: bool,
+    pub etag: Option<String>,
+    pub desired: Option<Arc<Desired>>,
+    /// Sequence number of the newest event that the hub has stored.
+    pub stored: u64,
+    /// Syncs answered in this boot; grows.
+    pub syncs: u64,
+}
+
+/// Everything the task needs.
+#[derive(Debug)]
+pub struct Link {
+    pub settings: HubSettings,
+    pub introduction: Introduction,
+    pub identity: Identity,
+    pub paths: Paths,
+    pub events: Events,
+    /// Build time in milliseconds since 1970: no right clock shows less.
+    pub built: u64,
+    pub report: watch::Receiver<Report>,
+    pub word: watch::Sender<Word>,
+    /// Sets the host's clock to milliseconds since 1970.
+    pub set_clock: fn(u64) -> anyhow::Result<()>,
+}
+
+/// A session: its key lives in RAM and ends with the boot.
+struct Session {
+    id: String,
+    key: Ed25519KeyPair,
+    key_id: String,
+    root: RootDocument,
+    sequence: u64,
+    next: Duration,
+}
+
+impl Link {
+    /// Talks to the hub until the process ends. Nothing makes it give up.
+    pub async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            match self.once(&mut failures).await {
+                Ok(wait) => sleep(wait).await,
+                Err(problem) => {
+                    failures += 1;
+                    let class = match problem.class() {
+                        Class::Never => Class::After(LONGEST),
+                        class => class,
+                    };
+                    let wait = pause(class, failures, random()).unwrap_or(LONGEST);
+                    self.say(&problem, wait);
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Registers if that is still to do, then syncs until something goes wrong. Returns how long to
+    /// wait when the hub asked for patience.
+    async fn once(&mut self, failures: &mut u32) -> Result<Duration, Problem> {
+        let client = Client::new(&self.settings, &self.paths.root, Dates::Checked)?;
+        let greeting = match self.hello(&client).await {
+            Err(Problem::Dates) => {
+                self.ask_the_time().await?;
+                self.hello(&client).await?
+            }
+            other => other?,
+        };
+        self.heard(&greeting);
+        let Some(host_uid) = self.identity.registration().host_uid else {
+            return self.enroll(&client, &greeting, failures).await;
+        };
+        let mut session = self.open_session(&client, &greeting, &host_uid).await?;
+        self.events.tell(&Fact::HubState(String::new()));
+        loop {
+            self.sync(&client, &mut session).await?;
+            *failures = 0;
+            self.rest(&session).await;
+        }
+    }
+
+    async fn hello(&self, client: &Client) -> Result<Greeting, Problem> {
+        let held = self.identity.registration().root;
+        let anchor = match (&held, &self.settings.root) {
+            (Some(document), _) => Anchor::Held(document),
+            (None, Some(pin)) => Anchor::Pinned(pin),
+            (None, None) => Anchor::FirstContact,
+        };
+        client.hello(anchor).await
+    }
+
+    /// One hello without dates, to learn the time: only for a host that knows the hub's root, whose
+    /// signature over our nonce nobody else can make.
+    async fn ask_the_time(&self) -> Result<(), Problem> {
+        let known = self.identity.registration().root.is_some() || self.settings.root.is_some();
+        if !known {
+            return Err(Problem::Dates);
+        }
+        let client = Client::new(&self.settings, &self.paths.root, Dates::Waived)?;
+        let greeting = self.hello(&client).await?;
+        match self.correct_clock(greeting.answer.time) {
+            true => Ok(()),
+            false => Err(Problem::Dates),
+        }
+    }
+
+    /// Returns whether the clock was set.
+    fn correct_clock(&self, hub: u64) -> bool {
+        let now = wall_clock();
+        let floor = self.identity.registration().confirmed_time.max(self.built);
+        let Some(time) = clock::correction(now, hub, floor) else {
+            return false;
+        };
+        match (self.set_clock)(time) {
+            Ok(()) => {
+                let seconds = i128::from(time) / 1000 - i128::from(now) / 1000;
+                self.events.note(format!(
+                    "the clock was set by {seconds} s to the hub's time"
+                ));
+                true
+            }
+            Err(err) => {
+                let err = err.context("setting the clock to the hub's time");
+                self.events
+                    .report(burin_api::event::EventKind::Note, "", &err);
+                false
+            }
+        }
+    }
+
+    fn heard(&self, greeting: &Greeting) {
+        self.correct_clock(greeting.answer.time);
+        self.keep(|registration| {
+            registration.root = Some(greeting.root.clone());
+            registration.confirmed_time = registration.confirmed_time.max(greeting.answer.time);
+        });
+    }
+
+    fn keep(&self, change: impl FnOnce(&mut super::identity::Registration)) {
+        if let Err(err) = self.identity.register(&self.paths, change) {
+            let err = err.context("keeping what the hub said");
+            self.events
+                .report(burin_api::event::EventKind::Note, "", &err);
+        }
+    }
+
+    async fn enroll(
+        &self,
+        client: &Client,
+        greeting: &Greeting,
+        failures: &mut u32,
+    ) -> Result<Duration, Problem> {
+        let findings = self.report.borrow().findings.clone();
+        let envelope = messages::enroll(self, &greeting.answer.nonce, findings)?;
+        let answer = client.send("enroll", &envelope, &greeting.root).await?;
+        *failures = 0;
+        let (text, wait) = match answer {
+            EnrollAnswer::Accepted { host_uid } => {
+                self.keep(|registration| registration.host_uid = Some(host_uid.clone()));
+                self.events.note("the hub accepted this host");
+                self.events.tell(&Fact::Accepted { host_uid });
+                self.word.send_modify(|word| word.accepted = true);
+                return Ok(Duration::ZERO);
+            }
+            EnrollAnswer::Pending {
+                message, interval, ..
+            } => (format!("waiting for the hub: {message}"), interval.max(1)),
+            EnrollAnswer::Rejected { message, .. } => {
+                (format!("the hub refused this host: {message}"), 900)
+            }
+            EnrollAnswer::Unknown => (
+                "the hub's answer is newer than this agent understands".to_owned(),
+                900,
+            ),
+        };
+        self.events.tell(&Fact::HubState(text));
+        Ok(Duration::from_secs(wait.into()))
+    }
+
+    async fn open_session(
+        &self,
+        client: &Client,
+        greeting: &Greeting,
+        host_uid: &str,
+    ) -> Result<Session, Problem> {
+        let (key, public) = messages::session_key()?;
+        let nonce = &greeting.answer.nonce;
+        let envelope = messages::session(self, nonce, host_uid, &public)?;
+        let answer = client
+            .send::<burin_api::message::SessionAnswer>("session", &envelope, &greeting.root)
+            .await
+            .inspect_err(|problem| self.forget_if_unknown(problem))?;
+        self.word.send_modify(|word| word.accepted = true);
+        self.events.tell(&Fact::Accepted {
+            host_uid: host_uid.to_owned(),
+        });
+        Ok(Session {
+            id: answer.session,
+            key,
+            key_id: thumbprint(&public)?,
+            root: greeting.root.clone(),
+            sequence: 0,
+            next: Duration::from_secs(answer.interval.into()),
+        })
+    }
+
+    /// A hub that was restored from an old backup may not know the host any more: register again,
+    /// with the same key.
+    fn forget_if_unknown(&self, problem: &Problem) {
+        if matches!(problem.code(), "host_unknown" | "not_accepted") {
+            self.keep(|registration| registration.host_uid = None);
+            self.word.send_modify(|word| word.accepted = false);
+        }
+    }
+
+    async fn sync(&mut self, client: &Client, session: &mut Session) -> Result<(), Problem> {
+        session.sequence += 1;
+        let report = self.report.borrow_and_update().clone();
+        let before = self.word.borrow().clone();
+        let events = messages::fitting(self.events.after(before.stored, 200));
+        let wait = match report.phase {
+            Phase::Waiting if events.is_empty() => LONG_POLL,
+            _ => 0,
+        };
+        let sync = burin_api::message::Sync {
+            session: session.id.clone(),
+            sequence: session.sequence,
+            etag: before.etag,
+            phase: report.phase,
+            progress: self.events.view().progress,
+            observed: report.observed,
+            findings: report.findings,
+            events,
+            wait,
+        };
+        let envelope = messages::sync(&sync, &session.key, &session.key_id)?;
+        let answer: burin_api::message::SyncAnswer =
+            client.send("sync", &envelope, &session.root).await?;
+        session.next = Duration::from_secs(answer.next.max(1).into());
+        self.keep_time(answer.time);
+        self.word.send_modify(|word| {
+            word.syncs += 1;
+            word.stored = word.stored.max(answer.events_stored.unwrap_or(0));
+            if let Some(desired) = answer.desired {
+                word.desired = Some(Arc::from(desired));
+                word.etag = answer.etag;
+            } else if answer.etag.is_none() {
+                word.desired = None;
+                word.etag = None;
+            }
+        });
+        Ok(())
+    }
+
+    /// The floor of the clock moves in steps of a day: it is written to disk.
+    fn keep_time(&self, time: u64) {
+        const DAY: u64 = 24 * 3600 * 1000;
+        if time
+            > self
+                .identity
+                .registration()
+                .confirmed_time
+                .saturating_add(DAY)
+        {
+            self.keep(|registration| registration.confirmed_time = time);
+        }
+    }
+
+    /// Waits for the next sync: the hub's interval with a tenth of jitter, or until the agent has
+    /// something new to say, but never sooner than the hub takes it.
+    async fn rest(&mut self, session: &Session) {
+        let began = Instant::now();
+        let tenth = u64::try_from(session.next.as_millis() / 10).unwrap_or(0);
+        let wait = session.next + Duration::from_millis(random() % (tenth + 1));
+        tokio::select! {
+            () = sleep_until(began + wait) => {}
+            changed = self.report.changed() => {
+                if changed.is_err() {
+                    // The agent has ended; the process is about to.
+                    sleep_until(began + wait).await;
+                }
+            }
+        }
+        sleep_until(began + SOONEST).await;
+    }
+
+    fn say(&self, problem: &Problem, wait: Duration) {
+        let text = problem.text();
+        self.events.tell(&Fact::HubState(text));
+        let error = anyhow::anyhow!("{problem}");
+        self.events.retrying("hub", &error, wait);
+    }
+
+    /// Where the key lies, for the hub's rule about keys that die with the power.
+    pub(super) fn key_store(&self) -> KeyStore {
+        self.identity.store()
+    }
+}
+
+fn thumbprint(key: &PublicKey) -> Result<String, Problem> {
+    key.thumbprint().map_err(Problem::Signature)
+}

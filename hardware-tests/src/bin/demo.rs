@@ -1,0 +1,129 @@
+//! `scripts/demo`: an empty virtual machine becomes a running Kubernetes host, before your eyes.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use burin_hardware_tests::{
+    artifacts::{Artifacts, Profile},
+    board::{Board, Disk},
+    progress::Follow,
+    qemu::{Medium, Qemu, Spec, accel},
+    site::{Ports, Site, Via},
+    workspace,
+};
+use clap::Parser;
+use serde_json::Value;
+
+/// Twelve times what it takes under software emulation on two cores.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Parser)]
+#[command(about = "From an empty virtual machine to a running Kubernetes host")]
+struct Arguments {
+    /// Leave the machine, the hub and the registry running until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+    /// Build the programs as they are shipped, which takes minutes longer
+    #[arg(long)]
+    release: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let folder = workspace::scenario("demo")?;
+    let mut follow = Follow::named("build");
+    let profile = if arguments.release {
+        Profile::Release
+    } else {
+        Profile::Thin
+    };
+    say(&follow, "building burin, burin-hub and burin-iso");
+    let artifacts = Artifacts::build(profile)?;
+
+    follow.enter("images");
+    let site = Site::open(&artifacts, &folder.join("site"), Ports::default())?;
+    say(
+        &follow,
+        "making the OS and Kubernetes images and pushing them to the registry",
+    );
+    site.fill(&artifacts)?;
+    follow.enter("publish");
+    say(&follow, "publishing the profile");
+    site.publish(&artifacts, Via::Registry)?;
+    let user_data = site.user_data("demo", "")?;
+    follow.enter("iso");
+    let iso = folder.join("burin.iso");
+    artifacts.make_iso(&user_data, &iso)?;
+    let mib = std::fs::metadata(&iso).context("looking at the ISO")?.len() >> 20;
+    say(
+        &follow,
+        &format!("made an ISO of {mib} MiB with a token for one host"),
+    );
+    println!(
+        "hub: https://127.0.0.1:{} (certificate {})",
+        site.hub.port(),
+        site.hub.greeting.fingerprint
+    );
+    println!("kubernetes: {}", site.kubernetes);
+
+    let (mut machine, powered) = power_on(&folder, &iso, &mut follow)?;
+    let host = watch(&site, &mut machine, &mut follow)?;
+    let seconds = follow.seconds() - powered;
+    println!("phases:");
+    for (name, seconds) in follow.finish() {
+        println!("  {seconds:7.1} s  {name}");
+    }
+    let id = host["host_id"].as_str().unwrap_or("?");
+    let generation = &host["generation"];
+    println!("demo: host {id} is running, generation {generation}, {seconds:.0} s");
+    if arguments.stay {
+        println!("Everything stays up until Ctrl-C.");
+        machine.console()?.wait_for_end(Duration::MAX)?;
+    }
+    Ok(())
+}
+
+fn power_on(folder: &Path, iso: &Path, follow: &mut Follow) -> Result<(Qemu, f64)> {
+    let disk = Disk::empty(&folder.join("disk.raw"), 128 << 30, "BURIN-DEMO")?;
+    let mut spec = Spec::edge_box(vec![disk], Some(Medium::UsbStick(iso.to_owned())));
+    spec.accel = accel::choose(None)?;
+    let mut machine = Qemu::new(spec, folder)?;
+    follow.enter("firmware and installer");
+    say(follow, "power on: an empty machine, the ISO as a USB stick");
+    let powered = follow.seconds();
+    machine.power_on()?;
+    Ok((machine, powered))
+}
+
+/// Prints what the hub sees until the host is running.
+fn watch(site: &Site, machine: &mut Qemu, follow: &mut Follow) -> Result<Value> {
+    let running = site.hub.wait_for("the host to run", LIMIT, |hosts| {
+        let host = hosts.first()?;
+        if let Some(line) = follow.see(host) {
+            println!("{line}");
+        }
+        match host["phase"].as_str() {
+            Some("running") => Some(Ok(host.clone())),
+            Some("blocked") => Some(Err(host.clone())),
+            _ => None,
+        }
+    });
+    match running {
+        Ok(Ok(host)) => Ok(host),
+        Ok(Err(host)) => bail!("the host was blocked: {host}"),
+        Err(error) => Err(error.context(machine.leave_traces())),
+    }
+}
+
+fn say(follow: &Follow, what: &str) {
+    println!("{:7.1} s  {what}", follow.seconds());
+}

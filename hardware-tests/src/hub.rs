@@ -1,0 +1,147 @@
+//! A real hub on loopback, and its client subcommands as a person would use them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    artifacts::Artifacts,
+    process::{self, Guard},
+    registry::free_port,
+};
+
+/// What a hub prints at its first start, with `--json`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Greeting {
+    /// The address that hosts are told.
+    pub url: String,
+    /// SHA-256 of the certificate.
+    pub fingerprint: String,
+}
+
+/// A hub that runs until it is dropped. Its data stays in its folder.
+#[derive(Debug)]
+pub struct Hub {
+    program: PathBuf,
+    data: PathBuf,
+    port: u16,
+    process: Guard,
+    pub greeting: Greeting,
+}
+
+impl Hub {
+    /// Starts `burin-hub serve` with its data in `folder`; an earlier run's data is used again.
+    /// `port` 0 picks a free one. The guest reaches it on 10.0.2.2.
+    ///
+    /// # Errors
+    /// When it does not say that it is ready within its time.
+    pub fn start(artifacts: &Artifacts, folder: &Path, port: u16) -> Result<Self> {
+        let port = if port == 0 { free_port()? } else { port };
+        let data = folder.join("data");
+        std::fs::create_dir_all(&data).with_context(|| format!("creating {}", data.display()))?;
+        let mut command = Command::new(artifacts.hub());
+        command
+            .args(["serve", "--json", "--data"])
+            .arg(&data)
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(["--public-url", &format!("https://10.0.2.2:{port}")]);
+        let process = Guard::start(&command, &folder.join("hub.log"))?;
+        let line = process
+            .says
+            .wait_for("\"fingerprint\"", Duration::from_secs(60))?;
+        let greeting = serde_json::from_str(&line)
+            .with_context(|| format!("understanding the hub's greeting {line}"))?;
+        Ok(Self {
+            program: artifacts.hub(),
+            data,
+            port,
+            process,
+            greeting,
+        })
+    }
+
+    /// Port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it logs.
+    pub fn log(&self) -> String {
+        self.process.says.text()
+    }
+
+    /// Runs a client subcommand and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).arg("--data").arg(&self.data);
+        command.args(["--hub", &format!("https://127.0.0.1:{}", self.port)]);
+        process::output(&mut command)
+    }
+
+    /// Runs a client subcommand with `--json` and returns its answer.
+    ///
+    /// # Errors
+    /// When it fails or prints something else.
+    pub fn ask(&self, arguments: &[&str]) -> Result<Value> {
+        let mut all = arguments.to_vec();
+        all.push("--json");
+        let text = self.run(&all)?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("understanding the answer to {arguments:?}: {text}"))
+    }
+
+    /// Every host as `host list --json` shows it.
+    ///
+    /// # Errors
+    /// When the hub does not answer.
+    pub fn hosts(&self) -> Result<Vec<Value>> {
+        match self.ask(&["host", "list"])? {
+            Value::Array(hosts) => Ok(hosts),
+            other => bail!("host list answered {other}"),
+        }
+    }
+
+    /// Asks for the hosts every second until `found` takes something from them.
+    ///
+    /// # Errors
+    /// When that did not happen `within` the time; the error carries the last answer.
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        within: Duration,
+        mut found: impl FnMut(&[Value]) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + within;
+        loop {
+            let hosts = self.hosts()?;
+            if let Some(value) = found(&hosts) {
+                return Ok(value);
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "waiting for {what}: not within {} s; the hub's hosts: {}",
+                    within.as_secs(),
+                    Value::from(hosts)
+                );
+            }
+            // The hub's log is what moves when a host reports; its end would be the hub's end.
+            if self
+                .process
+                .says
+                .wait_for_end(Duration::from_secs(1))
+                .is_ok()
+            {
+                bail!("waiting for {what}: the hub ended\n{}", self.log());
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A whole site on loopback: registry with images, hub with a published profile, an ISO with a token.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    artifacts::Artifacts,
+    hub::Hub,
+    images::{Images, KubernetesBinary, Target, push},
+    registry::Registry,
+};
+
+/// Name of the profile that [`Site::start`] publishes.
+pub const PROFILE: &str = "edge";
+
+/// Registry and hub, running, with everything that a host needs.
+#[derive(Debug)]
+pub struct Site {
+    pub registry: Registry,
+    pub hub: Hub,
+    /// Which Kubernetes the profile installs: `k3s` or `k3s-standin`.
+    pub kubernetes: String,
+    folder: PathBuf,
+}
+
+/// The ports of a site; an installed host knows them, so a site that is started again keeps them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    pub registry: u16,
+    pub hub: u16,
+}
+
+/// What the guest is told as the address of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    Registry,
+    /// A fault proxy on this port.
+    Proxy(u16),
+}
+
+impl Site {
+    /// Starts registry and hub below `folder`; what an earlier run left there is used again.
+    ///
+    /// # Errors
+    /// When one of them does not start.
+    pub fn open(artifacts: &Artifacts, folder: &Path, ports: Ports) -> Result<Self> {
+        let registry_folder = folder.join("registry");
+        let hub_folder = folder.join("hub");
+        for path in [&registry_folder, &hub_folder] {
+            fs::create_dir_all(path).with_context(|| format!("creating {}", path.display()))?;
+        }
+        let registry = Registry::start(&registry_folder, ports.registry)?;
+        let hub = Hub::start(artifacts, &hub_folder, ports.hub)?;
+        let binary = KubernetesBinary::chosen(&artifacts.standin());
+        Ok(Self {
+            registry,
+            hub,
+            kubernetes: binary.name().to_owned(),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The ports in use.
+    pub fn ports(&self) -> Ports {
+        Ports {
+            registry: self.registry.port(),
+            hub: self.hub.port(),
+        }
+    }
+
+    /// Pushes the OS, Kubernetes and network images to the registry.
+    ///
+    /// # Errors
+    /// When an image cannot be made or pushed.
+    pub fn fill(&self, artifacts: &Artifacts) -> Result<()> {
+        let images = Images::of_this_user()?;
+        let binary = KubernetesBinary::chosen(&artifacts.standin());
+        let name = self.registry.local_name();
+        let target = Target {
+            registry: &name,
+            certificates: self.registry.tls().ca.parent(),
+            auth_file: None,
+        };
+        for (layout, repository, tag) in [
+            (images.os()?, "os/debian", "13"),
+            (images.kubernetes(&binary)?, "k8s/k3s", "v1.33.4-k3s1"),
+            (images.network()?, "cni/network", "1"),
+        ] {
+            push(&layout, target, repository, tag)?;
+        }
+        Ok(())
+    }
+
+    /// Lists the registry in the hub and publishes [`PROFILE`].
+    ///
+    /// # Errors
+    /// When the hub refuses.
+    pub fn publish(&self, artifacts: &Artifacts, via: Via) -> Result<()> {
+        let (guest, local) = match via {
+            Via::Registry => (self.registry.guest_name(), self.registry.local_name()),
+            Via::Proxy(port) => (format!("10.0.2.2:{port}"), format!("127.0.0.1:{port}")),
+        };
+        let ca = self.registry.tls().ca.display().to_string();
+        let endpoint = format!("https://{local}");
+        self.hub.run(&[
+            "registry",
+            "add",
+            &guest,
+            "--endpoint",
+            &endpoint,
+            "--ca",
+            &ca,
+        ])?;
+        let path = self.folder.join("profile.yaml");
+        let binary = KubernetesBinary::chosen(&artifacts.standin());
+        fs::write(&path, profile(&guest, binary.path_in_image()))
+            .with_context(|| format!("writing {}", path.display()))?;
+        self.hub
+            .run(&["profile", "publish", &path.display().to_string()])?;
+        Ok(())
+    }
+
+    /// Creates a token for one host and writes the user-data of an ISO that carries it. `more` is YAML
+    /// that is put after it.
+    ///
+    /// # Errors
+    /// When the hub refuses or the file cannot be written.
+    pub fn user_data(&self, name: &str, more: &str) -> Result<PathBuf> {
+        let answer = self
+            .hub
+            .ask(&["token", "create", "--uses", "1", "--profile", PROFILE])?;
+        let token = answer["token"]
+            .as_str()
+            .with_context(|| format!("no token in {answer}"))?;
+        let text = self.hub.run(&["user-data", "--token", token])?;
+        let path = self.folder.join(format!("{name}.user-data"));
+        fs::write(&path, text + more).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// The profile as a newcomer would write it: tags, not digests; the network is a layer.
+fn profile(registry: &str, kubernetes: &str) -> String {
+    format!(
+        "apiVersion: burin/v1\n\
+         kind: Profile\n\
+         metadata: {{ name: {PROFILE}, version: 1.0.0 }}\n\
+         layers:\n\
+         \x20 - os: {{ image: {registry}/os/debian:13 }}\n\
+         \x20 - kubernetes:\n\
+         \x20     distribution: k3s\n\
+         \x20     version: v1.33.4+k3s1\n\
+         \x20     image: {registry}/k8s/k3s:v1.33.4-k3s1\n\
+         \x20     files: {{ /usr/local/bin/k3s: {kubernetes} }}\n\
+         \x20 - manifests: {{ name: network, image: {registry}/cni/network:1 }}\n\
+         health: {{ deadline: 10m, soak: 5s }}\n"
+    )
+}
