@@ -13,7 +13,7 @@ use crate::spec::{SecureBoot, Spec};
 use crate::{Refused, esp, iso};
 
 /// The driver list that comes with burin.
-const DRIVERS: &str = include_str!("../data/drivers-amd64.list");
+pub const DRIVERS: &str = include_str!("../data/drivers-amd64.list");
 /// Boot entries: file name, title, mode; in the order of the menu.
 const ENTRIES: [(&str, &str, &str); 3] = [
     ("install", "Install", "install"),

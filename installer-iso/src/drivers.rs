@@ -1,8 +1,9 @@
 //! Which kernel modules the installer carries: the patterns of `data/`, closed over what the
 //! chosen modules need.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
+use burin_core::modules::{IndexFiles, ModuleIndex, module_name};
 
 /// The index files that `depmod` makes and the kernel package ships, as text.
 #[derive(Debug, Default, Clone)]
@@ -15,6 +16,8 @@ pub struct Indexes {
     pub softdep: String,
     /// `modules.builtin`: paths of what is built into the kernel.
     pub builtin: String,
+    /// `modules.builtin.modinfo`: aliases of what is built in, entries ended by a zero byte.
+    pub builtin_modinfo: String,
     /// `modules.order`: paths in the order of linking.
     pub order: String,
 }
@@ -33,72 +36,34 @@ pub struct Selection {
 /// # Errors
 /// A pattern is malformed, or a pattern not marked `?` matches neither a module nor a built-in.
 pub fn select(patterns: &str, indexes: &Indexes) -> Result<Selection> {
-    let needs = parse_dep(&indexes.dep)?;
-    let chosen = matching(patterns, &needs, &indexes.builtin)?;
-    let by_name: BTreeMap<String, &str> = needs
-        .keys()
-        .map(|path| (module_name(path), path.as_str()))
-        .collect();
-    let soft = parse_softdep(&indexes.softdep);
-    let aliases: BTreeMap<&str, &str> = indexes.alias.lines().filter_map(alias_line).collect();
-    let mut modules = BTreeSet::new();
-    let mut queue = chosen;
-    while let Some(path) = queue.pop() {
-        if !modules.insert(path.clone()) {
-            continue;
-        }
-        queue.extend(needs.get(&path).into_iter().flatten().cloned());
-        for wanted in soft.get(&module_name(&path)).into_iter().flatten() {
-            let name = aliases
-                .get(wanted.as_str())
-                .map_or(wanted.as_str(), |name| name);
-            queue.extend(
-                by_name
-                    .get(&normalized(name))
-                    .map(|path| (*path).to_owned()),
-            );
-        }
-    }
+    let paths: BTreeSet<&str> = parse_dep(&indexes.dep)?;
+    let chosen = matching(patterns, &paths, &indexes.builtin)?;
+    // The agent resolves by the same index: what it would load is what lies here.
+    let index = ModuleIndex::parse(&IndexFiles {
+        dep: &indexes.dep,
+        alias: &indexes.alias,
+        softdep: &indexes.softdep,
+        builtin: &indexes.builtin,
+        builtin_modinfo: &indexes.builtin_modinfo,
+    });
+    let names: Vec<String> = chosen.iter().map(|path| module_name(path)).collect();
+    let needed = index.load_order_of(names.iter().map(String::as_str));
+    let modules = needed.into_iter().collect();
     let indexes = cut(indexes, &modules);
     Ok(Selection { modules, indexes })
-}
-
-/// The module's name as the kernel says it: no folder, no suffix, `_` for `-`.
-pub fn module_name(path: &str) -> String {
-    let base = path.rsplit('/').next().unwrap_or(path);
-    normalized(base.split(".ko").next().unwrap_or(base))
 }
 
 fn normalized(name: &str) -> String {
     name.replace('-', "_")
 }
 
-fn parse_dep(text: &str) -> Result<BTreeMap<String, Vec<String>>> {
-    let mut needs = BTreeMap::new();
+fn parse_dep(text: &str) -> Result<BTreeSet<&str>> {
+    let mut paths = BTreeSet::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let (path, rest) = line
-            .split_once(':')
-            .with_context(|| format!("modules.dep line {line:?}"))?;
-        needs.insert(
-            path.to_owned(),
-            rest.split_whitespace().map(str::to_owned).collect(),
-        );
+        let path = line.split_once(':').map(|(path, _)| path);
+        paths.insert(path.with_context(|| format!("modules.dep line {line:?}"))?);
     }
-    Ok(needs)
-}
-
-fn parse_softdep(text: &str) -> BTreeMap<String, Vec<String>> {
-    let mut soft: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        if words.next() != Some("softdep") {
-            continue;
-        }
-        let Some(module) = words.next() else { continue };
-        let names = words.filter(|word| !word.ends_with(':')).map(str::to_owned);
-        soft.entry(normalized(module)).or_default().extend(names);
-    }
-    soft
+    Ok(paths)
 }
 
 fn alias_line(line: &str) -> Option<(&str, &str)> {
@@ -113,11 +78,7 @@ fn subject(path: &str) -> &str {
     path.find(".ko").map_or(path, |at| &path[..at])
 }
 
-fn matching(
-    patterns: &str,
-    needs: &BTreeMap<String, Vec<String>>,
-    builtin: &str,
-) -> Result<Vec<String>> {
+fn matching(patterns: &str, paths: &BTreeSet<&str>, builtin: &str) -> Result<Vec<String>> {
     let mut chosen = BTreeSet::new();
     let mut unmatched = Vec::new();
     for (number, line) in (1..).zip(patterns.lines()) {
@@ -135,15 +96,13 @@ fn matching(
         if pattern.contains(char::is_whitespace) {
             bail!("driver pattern, line {number}: {pattern:?} has a space; one pattern a line");
         }
-        let found: Vec<_> = needs
-            .keys()
-            .filter(|path| glob(pattern, subject(path)))
-            .collect();
+        let found = paths.iter().filter(|path| glob(pattern, subject(path)));
+        let found: Vec<String> = found.map(|path| (*path).to_owned()).collect();
         let is_built_in = || builtin.lines().any(|path| glob(pattern, subject(path)));
         if found.is_empty() && !optional && !is_built_in() {
             unmatched.push(format!("line {number}: {pattern}"));
         }
-        chosen.extend(found.into_iter().cloned());
+        chosen.extend(found);
     }
     if !unmatched.is_empty() {
         bail!(
@@ -201,6 +160,7 @@ fn cut(indexes: &Indexes, modules: &BTreeSet<String>) -> Indexes {
             word(line, 1).is_some_and(|m| names.contains(&m))
         }),
         builtin: indexes.builtin.clone(),
+        builtin_modinfo: indexes.builtin_modinfo.clone(),
         order: keep(&indexes.order, &|line| stems.contains(subject(line))),
     }
 }
@@ -227,6 +187,7 @@ mod tests {
             softdep: "# a comment\nsoftdep ext4 pre: crypto-crc32c\nsoftdep r8169 pre: realtek\n"
                 .into(),
             builtin: "kernel/drivers/video/fbdev/efifb.ko\n".into(),
+            builtin_modinfo: String::new(),
             order: "kernel/fs/jbd2/jbd2.ko\nkernel/drivers/net/wireless/iwl.ko\n".into(),
         }
     }

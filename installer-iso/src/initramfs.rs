@@ -147,6 +147,7 @@ fn modules(tree: &Path, release: &str, patterns: &str) -> Result<(Selection, Arc
         alias: text("modules.alias")?,
         softdep: text("modules.softdep")?,
         builtin: text("modules.builtin")?,
+        builtin_modinfo: text("modules.builtin.modinfo")?,
         order: text("modules.order")?,
     };
     let selection = drivers::select(patterns, &all).context("choosing drivers")?;
@@ -164,6 +165,7 @@ fn indexes(archive: &mut Archive, release: &str, indexes: &Indexes) {
         ("alias", &indexes.alias),
         ("softdep", &indexes.softdep),
         ("builtin", &indexes.builtin),
+        ("builtin.modinfo", &indexes.builtin_modinfo),
         ("order", &indexes.order),
     ] {
         archive.file(

@@ -24,7 +24,14 @@ fn inputs(folder: &Path) -> PathBuf {
         "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_RD_ZSTD=y\nCONFIG_EFI_STUB=y\nCONFIG_FS_VERITY=y\n";
     put(&format!("boot/config-{RELEASE}"), config.as_bytes());
     let modules = format!("usr/lib/modules/{RELEASE}");
-    for name in ["dep", "alias", "softdep", "builtin", "order"] {
+    for name in [
+        "dep",
+        "alias",
+        "softdep",
+        "builtin",
+        "builtin.modinfo",
+        "order",
+    ] {
         put(&format!("{modules}/modules.{name}"), b"");
     }
     put(
