@@ -1,1 +1,332 @@
-//! (to be written by its room)
+//! Whether a generation is healthy: a pure verdict from what was seen, over time.
+
+use std::time::Duration;
+
+use burin_api::desired::Health;
+
+/// What was seen at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observation {
+    pub systemd: SystemState,
+    /// Failed units that the host cannot do without.
+    pub failed_units: Vec<String>,
+    /// None when the release has no Kubernetes.
+    pub kubernetes: Option<Kubernetes>,
+    /// The profile's own checks that do not hold, each as one sentence.
+    pub failed_checks: Vec<String>,
+    /// Images are being pulled for workloads.
+    pub pulling: bool,
+    /// Bytes received on all links since boot.
+    pub received: u64,
+}
+
+/// The state of the service manager, as `systemctl is-system-running` names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SystemState {
+    #[default]
+    Starting,
+    /// Reached its target; `degraded` counts too: what failed is judged unit by unit.
+    Reached,
+    /// Rescue, emergency or on its way down.
+    Other(String),
+}
+
+impl SystemState {
+    /// Reads the word that systemd prints.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word.trim() {
+            "running" | "degraded" => Self::Reached,
+            "initializing" | "starting" => Self::Starting,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// What Kubernetes says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The API answers that it is ready.
+    pub api: bool,
+    /// The node's condition Ready is true.
+    pub node: bool,
+    /// The reason that Kubernetes gives when it is not.
+    pub reason: String,
+}
+
+/// Received bytes per second from which a pull counts as moving.
+const MOVING: u64 = 4 * 1024;
+
+/// The judge of one generation. Times are since its start, on a clock that never jumps.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    deadline: Duration,
+    soak: Duration,
+    /// Time that counts against the deadline.
+    spent: Duration,
+    healthy_since: Option<Duration>,
+    last: Option<(Duration, u64)>,
+}
+
+/// What the judge says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not healthy yet, and why.
+    Waiting {
+        missing: Vec<String>,
+        left: Duration,
+    },
+    /// Healthy; must stay so for this long.
+    Soaking {
+        left: Duration,
+    },
+    Good,
+    /// The deadline passed; the reasons are the last words.
+    Failed {
+        causes: Vec<String>,
+    },
+}
+
+impl Gate {
+    /// A judge with the limits of a release.
+    #[must_use]
+    pub fn new(health: &Health) -> Self {
+        Self {
+            deadline: Duration::from_secs(health.deadline),
+            soak: Duration::from_secs(health.soak),
+            spent: Duration::ZERO,
+            healthy_since: None,
+            last: None,
+        }
+    }
+
+    /// Judges what was seen at `now`.
+    ///
+    /// The clock stands still while images are pulled and bytes move, because a slow line is no
+    /// failure, and while the host soaks, because then it is healthy.
+    pub fn observe(&mut self, now: Duration, seen: &Observation) -> Verdict {
+        let moved = self.account(now, seen);
+        let missing = missing(seen);
+        if missing.is_empty() {
+            let since = *self.healthy_since.get_or_insert(now);
+            let left = self.soak.saturating_sub(now.saturating_sub(since));
+            return if left.is_zero() {
+                Verdict::Good
+            } else {
+                Verdict::Soaking { left }
+            };
+        }
+        self.healthy_since = None;
+        let left = self.deadline.saturating_sub(self.spent);
+        if left.is_zero() && !moved {
+            return Verdict::Failed { causes: missing };
+        }
+        Verdict::Waiting { missing, left }
+    }
+
+    /// Adds the time since the last look unless bytes moved for a pull; says whether they did.
+    fn account(&mut self, now: Duration, seen: &Observation) -> bool {
+        let (before, received) = self.last.replace((now, seen.received)).unwrap_or((
+            // Everything before the first look counts: the kernel and systemd took it.
+            Duration::ZERO,
+            seen.received,
+        ));
+        let passed = now.saturating_sub(before);
+        let bytes = seen.received.saturating_sub(received);
+        let needed = MOVING.saturating_mul(passed.as_secs().max(1));
+        let moved = seen.pulling && bytes >= needed;
+        if !moved && self.healthy_since.is_none() {
+            self.spent += passed;
+        }
+        moved
+    }
+}
+
+/// What keeps the host from being healthy, most basic first.
+fn missing(seen: &Observation) -> Vec<String> {
+    let mut missing = Vec::new();
+    match &seen.systemd {
+        SystemState::Reached => {}
+        SystemState::Starting => missing.push("systemd is still starting units".to_owned()),
+        SystemState::Other(word) => missing.push(format!("systemd is in the state `{word}`")),
+    }
+    for unit in &seen.failed_units {
+        missing.push(format!("the unit {unit} failed"));
+    }
+    if let Some(kubernetes) = &seen.kubernetes {
+        let because = if kubernetes.reason.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", kubernetes.reason)
+        };
+        if !kubernetes.api {
+            missing.push(format!("the Kubernetes API is not ready{because}"));
+        } else if !kubernetes.node {
+            missing.push(format!("the Kubernetes node is not ready{because}"));
+        }
+    }
+    missing.extend(seen.failed_checks.iter().cloned());
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    fn gate() -> Gate {
+        Gate::new(&Health {
+            deadline: 100,
+            soak: 20,
+            checks: Vec::new(),
+        })
+    }
+
+    fn healthy() -> Observation {
+        Observation {
+            systemd: SystemState::Reached,
+            kubernetes: Some(Kubernetes {
+                api: true,
+                node: true,
+                reason: String::new(),
+            }),
+            ..Observation::default()
+        }
+    }
+
+    fn node_down() -> Observation {
+        Observation {
+            kubernetes: Some(Kubernetes {
+                api: true,
+                node: false,
+                reason: "cni plugin not initialized".into(),
+            }),
+            ..healthy()
+        }
+    }
+
+    #[test]
+    fn good_needs_the_whole_soak_without_a_break() {
+        let mut gate = gate();
+        assert_eq!(
+            gate.observe(secs(10), &healthy()),
+            Verdict::Soaking { left: secs(20) }
+        );
+        assert_eq!(
+            gate.observe(secs(25), &healthy()),
+            Verdict::Soaking { left: secs(5) }
+        );
+        assert!(matches!(
+            gate.observe(secs(26), &node_down()),
+            Verdict::Waiting { .. }
+        ));
+        assert_eq!(
+            gate.observe(secs(30), &healthy()),
+            Verdict::Soaking { left: secs(20) }
+        );
+        assert_eq!(gate.observe(secs(50), &healthy()), Verdict::Good);
+    }
+
+    #[test]
+    fn each_thing_that_is_missing_is_named() {
+        let cases: [(Observation, &str); 5] = [
+            (
+                Observation {
+                    systemd: SystemState::Starting,
+                    ..healthy()
+                },
+                "still starting",
+            ),
+            (
+                Observation {
+                    systemd: SystemState::parse("maintenance\n"),
+                    ..healthy()
+                },
+                "the state `maintenance`",
+            ),
+            (
+                Observation {
+                    failed_units: vec!["sshd.service".into()],
+                    ..healthy()
+                },
+                "sshd.service failed",
+            ),
+            (node_down(), "node is not ready: cni plugin not initialized"),
+            (
+                Observation {
+                    failed_checks: vec!["GET x: 503".into()],
+                    ..healthy()
+                },
+                "GET x: 503",
+            ),
+        ];
+        for (seen, want) in cases {
+            let Verdict::Waiting { missing, .. } = gate().observe(secs(1), &seen) else {
+                panic!("{want}: not waiting");
+            };
+            assert_eq!(missing.len(), 1);
+            assert!(missing[0].contains(want), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn the_deadline_counts_from_the_start_of_the_machine() {
+        let mut gate = gate();
+        assert!(matches!(
+            gate.observe(secs(99), &node_down()),
+            Verdict::Waiting { .. }
+        ));
+        let Verdict::Failed { causes } = gate.observe(secs(100), &node_down()) else {
+            panic!("not failed");
+        };
+        assert!(causes[0].contains("node is not ready"));
+    }
+
+    #[test]
+    fn a_slow_line_is_no_failure_but_a_dead_one_is() {
+        let mut gate = gate();
+        let mut seen = Observation {
+            pulling: true,
+            ..node_down()
+        };
+        for n in 1..100 {
+            seen.received += MOVING * 10;
+            assert!(
+                matches!(gate.observe(secs(n * 10), &seen), Verdict::Waiting { .. }),
+                "{n}"
+            );
+        }
+        let failed =
+            (100..112).any(|n| matches!(gate.observe(secs(n * 10), &seen), Verdict::Failed { .. }));
+        assert!(failed, "no byte moved any more");
+    }
+
+    #[test]
+    fn bytes_that_are_no_pull_do_not_stop_the_clock() {
+        let mut gate = gate();
+        let mut seen = node_down();
+        seen.received = 1 << 30;
+        gate.observe(secs(50), &seen);
+        seen.received = 1 << 40;
+        assert!(matches!(
+            gate.observe(secs(100), &seen),
+            Verdict::Failed { .. }
+        ));
+    }
+
+    #[test]
+    fn without_kubernetes_only_the_system_counts() {
+        let seen = Observation {
+            kubernetes: None,
+            ..healthy()
+        };
+        assert!(matches!(
+            gate().observe(secs(1), &seen),
+            Verdict::Soaking { .. }
+        ));
+        assert_eq!(SystemState::parse("degraded\n"), SystemState::Reached);
+    }
+}
