@@ -155,6 +155,14 @@ fn kernel(release: &Release) -> Vec<Finding> {
         }
         Some(version) => findings.push(fine("preflight.kernel", version, "6.6 or later")),
     }
+    if let Some(problem) = &facts.kernel_problem {
+        findings.push(block(
+            "preflight.kernel",
+            problem,
+            "storage and file-system modules with their indexes",
+            "install the kernel's module package and run depmod in the image",
+        ));
+    }
     if !facts.has_systemd {
         findings.push(block(
             "preflight.init",

@@ -24,7 +24,7 @@ pub fn decode(text: &str) -> Option<u128> {
             other => other,
         };
         let digit = ALPHABET.iter().position(|known| *known == byte)?;
-        (value >> 123 == 0).then(|| value << 5 | digit as u128)
+        (value >> 123 == 0).then_some(value << 5 | digit as u128)
     })
 }
 

@@ -137,6 +137,8 @@ pub struct LayerFacts {
     pub kernel_config: BTreeMap<String, String>,
     /// Bytes of the kernel's storage and file-system modules, as stored: the initramfs to come.
     pub boot_module_bytes: u64,
+    /// Why no host could start from this kernel, when that was seen: indexes or modules missing.
+    pub kernel_problem: Option<String>,
     /// Modalias patterns that the image's modules serve. Stays in the hub: an answer has no room
     /// for it, hosts get [`Desired::unserved`].
     pub module_aliases: Vec<String>,

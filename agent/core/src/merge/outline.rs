@@ -186,6 +186,11 @@ impl Outline {
         self.nodes.get(path).map(|n| n.kind)
     }
 
+    /// Bytes of the file at a normalized path.
+    pub fn size(&self, path: &str) -> Option<u64> {
+        self.nodes.get(path).map(|n| n.size)
+    }
+
     /// All paths with kind and size, in order.
     pub fn entries(&self) -> impl Iterator<Item = (&str, EntryKind, u64)> {
         self.nodes.iter().map(|(p, n)| (p.as_str(), n.kind, n.size))

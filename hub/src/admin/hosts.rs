@@ -1,0 +1,185 @@
+//! Hosts and what they shall be.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, Query, State};
+use axum::{Json, http::StatusCode};
+use serde::Deserialize;
+
+use super::auth::Actor;
+use super::problem::Problem;
+use super::types::{AssignRequest, AssignmentInfo, HostInfo, Page};
+use super::{Body, read, view};
+use crate::clock;
+use crate::db::hosts::HostRow;
+use crate::db::{assignments, audit, hosts, profiles, sessions, to_json, tokens};
+use crate::host_api::assign_default;
+use crate::state::Hub;
+
+/// Where a page of a list begins.
+#[derive(Debug, Deserialize)]
+pub(crate) struct After {
+    #[serde(default)]
+    after: String,
+}
+
+/// Hosts in the order of their first call.
+#[utoipa::path(get, path = "/api/v1/hosts", params(("after" = Option<String>, Query)),
+    responses((status = 200, body = Page<HostInfo>)))]
+pub(crate) async fn list(
+    State(hub): State<Arc<Hub>>,
+    Query(After { after }): Query<After>,
+) -> Result<Json<Page<HostInfo>>, Problem> {
+    Ok(Json(view::page(&hub, &after).await?))
+}
+
+/// One host, by uid or host ID.
+#[utoipa::path(get, path = "/api/v1/hosts/{host}", params(("host" = String, Path)),
+    responses((status = 200, body = HostInfo), (status = 404, body = Problem)))]
+pub(crate) async fn show(
+    State(hub): State<Arc<Hub>>,
+    Path(name): Path<String>,
+) -> Result<Json<HostInfo>, Problem> {
+    let host = view::one(&hub, &name).await?;
+    host.map(Json).ok_or_else(|| missing(&name))
+}
+
+fn missing(name: &str) -> Problem {
+    Problem::not_found(format!("no host has the uid or host ID `{name}`"))
+}
+
+/// The one host that a write means. A host ID that several hosts have must be told by its uid,
+/// unless one of them is live.
+async fn meant(hub: &Hub, name: &str) -> Result<HostRow, Problem> {
+    let mut found = hosts::find(&hub.db, name).await?;
+    if found.is_empty() {
+        return Err(missing(name));
+    }
+    let first = found.remove(0);
+    if found.is_empty() || first.state == "accepted" || first.uid == name {
+        return Ok(first);
+    }
+    let uids: Vec<&str> = std::iter::once(&first)
+        .chain(&found)
+        .map(|host| host.uid.as_str())
+        .collect();
+    let detail = format!(
+        "several hosts have the host ID `{name}`; name one by uid: {}",
+        uids.join(", ")
+    );
+    Err(Problem::refused(detail))
+}
+
+/// Says what a host shall be.
+#[utoipa::path(post, path = "/api/v1/hosts/{host}/assignment", params(("host" = String, Path)),
+    request_body = AssignRequest, responses((status = 200, body = AssignmentInfo),
+    (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn assign(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+    body: Body<AssignRequest>,
+) -> Result<Json<AssignmentInfo>, Problem> {
+    let asked = read(body)?;
+    let host = meant(&hub, &name).await?;
+    if host.state != "accepted" {
+        let detail = format!(
+            "host {} is {}, only an accepted host can be assigned",
+            host.uid, host.state
+        );
+        return Err(Problem::refused(detail));
+    }
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    let (profile, version) = match asked.profile.split_once('@') {
+        Some((profile, version)) => profiles::get(&mut tx, profile, version)
+            .await?
+            .map(|row| (row.name, row.version)),
+        None => profiles::newest(&mut tx, &asked.profile)
+            .await?
+            .map(|row| (row.name, row.version)),
+    }
+    .ok_or_else(|| {
+        Problem::not_found(format!("profile `{}` was never published", asked.profile))
+    })?;
+    let disk = asked.disk.as_ref().map(to_json).transpose()?;
+    let disk = disk.as_deref();
+    let generation = assignments::insert(&mut tx, &host.uid, &profile, &version, disk, now).await?;
+    let object = format!("{} {profile}@{version}", host.uid);
+    audit::record(&mut tx, &actor.name, "host.assign", &object, now).await?;
+    tx.commit().await?;
+    hub.wake();
+    Ok(Json(AssignmentInfo {
+        generation,
+        profile,
+        version,
+    }))
+}
+
+/// `approve` or `deny` a pending host, `revoke` or `retire` an accepted one, `release` one from
+/// quarantine.
+#[utoipa::path(post, path = "/api/v1/hosts/{host}/{action}",
+    params(("host" = String, Path), ("action" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn act(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Path((name, action)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let host = meant(&hub, &name).await?;
+    change(&hub, &actor, &host, &action).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Carries out one action on a host; pages use it too.
+pub(crate) async fn change(
+    hub: &Hub,
+    actor: &Actor,
+    host: &HostRow,
+    action: &str,
+) -> Result<(), Problem> {
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    // Read again inside: only one of two admins may win.
+    let host = hosts::get(&mut tx, &host.uid)
+        .await?
+        .ok_or_else(|| missing(&host.uid))?;
+    let uid = host.uid.as_str();
+    match (action, host.state.as_str()) {
+        ("approve", "pending") => {
+            if hosts::live(&mut tx, &host.host_id).await?.is_some() {
+                let detail = "a live host has the same host ID; retire or revoke that one first";
+                return Err(Problem::refused(detail));
+            }
+            let token = host.token_id.as_deref();
+            hosts::accept(&mut tx, uid, token, &host.labels, now).await?;
+            if let Some(id) = token
+                && let Some(token) = tokens::get(&mut tx, id).await?
+            {
+                assign_default(&mut tx, uid, &token, now).await?;
+            }
+        }
+        ("deny", "pending") => hosts::set_state(&mut tx, uid, "rejected", "denied").await?,
+        ("revoke", "accepted" | "quarantined") => {
+            hosts::set_state(&mut tx, uid, "revoked", "").await?;
+            sessions::end_all(&mut tx, uid, now).await?;
+        }
+        ("retire", "accepted" | "quarantined") => {
+            hosts::set_state(&mut tx, uid, "retired", "").await?;
+            sessions::end_all(&mut tx, uid, now).await?;
+        }
+        ("release", "quarantined") => {
+            sessions::forget(&mut tx, uid).await?;
+            hosts::set_state(&mut tx, uid, "accepted", "").await?;
+        }
+        ("approve" | "deny" | "revoke" | "retire" | "release", state) => {
+            let detail = format!("host {uid} is {state}: it cannot be changed by `{action}`");
+            return Err(Problem::refused(detail));
+        }
+        _ => return Err(Problem::not_found(format!("there is no action `{action}`"))),
+    }
+    audit::record(&mut tx, &actor.name, &format!("host.{action}"), uid, now).await?;
+    tx.commit().await?;
+    hub.wake();
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! API keys: an admin's rights for a program.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, State};
+use axum::{Json, http::StatusCode};
+
+use super::auth::{self, Actor};
+use super::problem::Problem;
+use super::types::{ApiKeyCreated, ApiKeyInfo, ApiKeyRequest};
+use super::{Body, read};
+use crate::clock;
+use crate::db::{accounts, audit};
+use crate::state::Hub;
+
+#[utoipa::path(get, path = "/api/v1/api-keys", responses((status = 200, body = Vec<ApiKeyInfo>)))]
+pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<ApiKeyInfo>>, Problem> {
+    let rows = accounts::list_api_keys(&hub.db).await?;
+    let infos = rows.into_iter().map(|row| ApiKeyInfo {
+        id: row.id,
+        name: row.name,
+        created_at: row.created_at,
+        revoked_at: row.revoked_at,
+    });
+    Ok(Json(infos.collect()))
+}
+
+/// Makes a key and shows it this once.
+#[utoipa::path(post, path = "/api/v1/api-keys", request_body = ApiKeyRequest,
+    responses((status = 201, body = ApiKeyCreated), (status = 422, body = Problem)))]
+pub(crate) async fn create(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    body: Body<ApiKeyRequest>,
+) -> Result<(StatusCode, Json<ApiKeyCreated>), Problem> {
+    let name = read(body)?.name;
+    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+        return Err(Problem::bad_input(
+            "`name` must be 1 to 64 printable characters",
+        ));
+    }
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    let (id, key) = auth::new_api_key(&mut tx, &name, now).await?;
+    audit::record(&mut tx, &actor.name, "api-key.create", &id, now).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Json(ApiKeyCreated { id, key })))
+}
+
+/// Ends a key.
+#[utoipa::path(delete, path = "/api/v1/api-keys/{id}", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(crate) async fn revoke(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    if !accounts::revoke_api_key(&mut tx, &id, now).await? {
+        return Err(Problem::not_found(format!("no API key has the id `{id}`")));
+    }
+    audit::record(&mut tx, &actor.name, "api-key.revoke", &id, now).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,68 @@
+//! The description of this API.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use super::{events, hosts, hub, keys, profiles, registries, tokens};
+
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "burin-hub", description = "Admin API of burin-hub"),
+    paths(
+        hub::log_in,
+        hub::log_out,
+        hub::show,
+        show,
+        tokens::list,
+        tokens::create,
+        tokens::revoke,
+        registries::list,
+        registries::put,
+        registries::remove,
+        profiles::list,
+        profiles::show,
+        profiles::publish,
+        hosts::list,
+        hosts::show,
+        hosts::assign,
+        hosts::act,
+        events::list,
+        keys::list,
+        keys::create,
+        keys::revoke,
+    )
+)]
+struct Description;
+
+/// This description.
+#[utoipa::path(get, path = "/api/v1/openapi.json", responses((status = 200)))]
+pub(crate) async fn show() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_description_names_every_route_and_no_other() {
+        let json = serde_json::to_value(Description::openapi()).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, methods) in json["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                described.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+        let mut routed = BTreeSet::new();
+        for list in [
+            super::super::routes().list,
+            super::super::open_routes().list,
+        ] {
+            for route in list {
+                routed.insert((route.method.to_owned(), route.path.to_owned()));
+            }
+        }
+        assert_eq!(described, routed);
+    }
+}

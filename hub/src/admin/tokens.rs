@@ -1,0 +1,129 @@
+//! Registration tokens.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, State};
+use axum::{Json, http::StatusCode};
+use burin_api::token::Token;
+
+use super::auth::Actor;
+use super::problem::Problem;
+use super::types::{TokenCreated, TokenInfo, TokenRequest};
+use super::{Body, read};
+use crate::clock;
+use crate::db::tokens::{self, TokenRow};
+use crate::db::{audit, from_json, profiles, to_json};
+use crate::secret::{Secret, random};
+use crate::state::Hub;
+
+/// Seconds.
+const USUAL_LIFETIME: u64 = 7 * 24 * 3600;
+const LONGEST_LIFETIME: u64 = 366 * 24 * 3600;
+const MOST_USES: u32 = 100_000;
+
+fn info(row: &TokenRow, now: i64) -> sqlx::Result<TokenInfo> {
+    let state = if row.revoked_at.is_some() {
+        "revoked"
+    } else if row.expires_at <= now {
+        "expired"
+    } else if row.used >= row.uses {
+        "used"
+    } else {
+        "active"
+    };
+    Ok(TokenInfo {
+        id: row.id.clone(),
+        state: state.to_owned(),
+        uses: row.uses,
+        used: row.used,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        labels: from_json(&row.labels)?,
+        profile: row.profile.clone(),
+        requires_approval: row.requires_approval != 0,
+    })
+}
+
+/// Every token, without its seed.
+#[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Vec<TokenInfo>)))]
+pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<TokenInfo>>, Problem> {
+    let now = clock::now_ms();
+    let rows = tokens::list(&hub.db).await?;
+    Ok(Json(
+        rows.iter()
+            .map(|row| info(row, now))
+            .collect::<Result<_, _>>()?,
+    ))
+}
+
+/// Makes a token and shows it this once.
+#[utoipa::path(post, path = "/api/v1/tokens", request_body = TokenRequest,
+    responses((status = 201, body = TokenCreated), (status = 422, body = Problem)))]
+pub(crate) async fn create(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    body: Body<TokenRequest>,
+) -> Result<(StatusCode, Json<TokenCreated>), Problem> {
+    let asked = read(body)?;
+    let uses = asked.uses.unwrap_or(1);
+    let lifetime = asked.lifetime.unwrap_or(USUAL_LIFETIME);
+    if !(1..=MOST_USES).contains(&uses) {
+        return Err(Problem::bad_input(format!(
+            "`uses` must be 1 to {MOST_USES}"
+        )));
+    }
+    if !(1..=LONGEST_LIFETIME).contains(&lifetime) {
+        return Err(Problem::bad_input(
+            "`lifetime` must be 1 second to 366 days",
+        ));
+    }
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    if let Some(profile) = &asked.profile
+        && profiles::newest(&mut tx, profile).await?.is_none()
+    {
+        let detail = format!("no profile is called `{profile}`; publish it first");
+        return Err(Problem::bad_input(detail));
+    }
+    let token = Token::from_seed(random()?);
+    let row = TokenRow {
+        id: token.id().to_owned(),
+        public_key: to_json(&token.public_key())?,
+        uses: i64::from(uses),
+        used: 0,
+        created_at: now,
+        expires_at: now + i64::try_from(lifetime).unwrap_or(0) * 1000,
+        revoked_at: None,
+        labels: to_json(&asked.labels)?,
+        profile: asked.profile,
+        requires_approval: i64::from(asked.requires_approval),
+    };
+    tokens::insert(&mut tx, &row).await?;
+    audit::record(&mut tx, &actor.name, "token.create", &row.id, now).await?;
+    tx.commit().await?;
+    let created = TokenCreated {
+        token: Secret::new(token.reveal()),
+        info: info(&row, now)?,
+    };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Ends a token. Hosts that it let in stay.
+#[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", params(("id" = String, Path)),
+    responses((status = 200, body = TokenInfo), (status = 404, body = Problem)))]
+pub(crate) async fn revoke(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<Json<TokenInfo>, Problem> {
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    let missing = || Problem::not_found(format!("no token has the id `{id}`"));
+    if !tokens::revoke(&mut tx, &id, now).await? {
+        return Err(missing());
+    }
+    audit::record(&mut tx, &actor.name, "token.revoke", &id, now).await?;
+    let row = tokens::get(&mut tx, &id).await?.ok_or_else(missing)?;
+    tx.commit().await?;
+    Ok(Json(info(&row, now)?))
+}

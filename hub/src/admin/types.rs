@@ -1,0 +1,210 @@
+//! Bodies of the admin API. Times are milliseconds since 1970.
+
+use std::collections::BTreeMap;
+
+use burin_api::desired::{DiskChoice, Release};
+use burin_api::event::{Event, Finding, Progress};
+use burin_api::host::Evidence;
+use burin_api::message::Observed;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::secret::Secret;
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginRequest {
+    #[schema(value_type = String)]
+    pub(crate) password: Secret,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct LoginAnswer {
+    /// For `Authorization: Bearer`; ends after 30 minutes without use and 12 hours in all.
+    #[schema(value_type = String)]
+    pub(crate) bearer: Secret,
+}
+
+/// What hosts and clients must know of the hub.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct HubInfo {
+    pub(crate) hub_id: String,
+    pub(crate) url: String,
+    /// `sha256:<thumbprint of the root key>`: `burin.hub.root` of user-data.
+    pub(crate) root: String,
+    /// The root key lies beside the database.
+    pub(crate) unprotected: bool,
+    /// PEM of the authority of the hub's certificate.
+    pub(crate) ca: String,
+    pub(crate) version: String,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TokenRequest {
+    /// How many hosts may use it; 1 when absent.
+    pub(crate) uses: Option<u32>,
+    /// Seconds until it expires; 7 days when absent.
+    pub(crate) lifetime: Option<u64>,
+    /// Assigned to a host when it is accepted.
+    pub(crate) profile: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) requires_approval: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TokenCreated {
+    /// The whole token. The hub does not keep it and cannot show it again.
+    #[schema(value_type = String)]
+    pub(crate) token: Secret,
+    #[serde(flatten)]
+    pub(crate) info: TokenInfo,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TokenInfo {
+    pub(crate) id: String,
+    /// `active`, `used`, `expired` or `revoked`.
+    pub(crate) state: String,
+    pub(crate) uses: i64,
+    pub(crate) used: i64,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: i64,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) profile: Option<String>,
+    pub(crate) requires_approval: bool,
+}
+
+/// A registry that hub and hosts may talk to.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegistryEntry {
+    /// Host and port as image references name it.
+    pub(crate) host: String,
+    /// Where the hub itself finds it, when that differs. Hosts never see it.
+    #[serde(default)]
+    pub(crate) endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) plain_http: bool,
+    /// PEM texts of additional roots.
+    #[serde(default)]
+    pub(crate) ca: Vec<String>,
+    /// The one token service that may see its credentials.
+    #[serde(default)]
+    pub(crate) token_realm: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublishRequest {
+    /// The profile document, YAML.
+    pub(crate) document: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ProfileInfo {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) published_at: i64,
+    /// Of the document and everything it was resolved to.
+    pub(crate) digest: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ProfileDetail {
+    #[serde(flatten)]
+    pub(crate) info: ProfileInfo,
+    pub(crate) document: String,
+    #[schema(value_type = Object)]
+    pub(crate) release: Release,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AssignRequest {
+    /// `NAME` for the version published last, or `NAME@VERSION`.
+    pub(crate) profile: String,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) disk: Option<DiskChoice>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct AssignmentInfo {
+    pub(crate) generation: i64,
+    pub(crate) profile: String,
+    pub(crate) version: String,
+}
+
+/// A host as far as the hub knows it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct HostInfo {
+    pub(crate) uid: String,
+    pub(crate) host_id: String,
+    pub(crate) host_id_source: String,
+    /// `pending`, `accepted`, `rejected`, `revoked`, `retired`, `quarantined`.
+    pub(crate) state: String,
+    /// Why it is in this state; may be empty.
+    pub(crate) reason: String,
+    pub(crate) token_id: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) arch: String,
+    pub(crate) address: String,
+    pub(crate) created_at: i64,
+    pub(crate) accepted_at: Option<i64>,
+    /// The newest sync; none before the first.
+    pub(crate) seen_at: Option<i64>,
+    /// As the host said last; none before the first sync.
+    pub(crate) phase: Option<String>,
+    /// `installer` or `installed`.
+    pub(crate) mode: Option<String>,
+    pub(crate) agent: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    pub(crate) progress: Option<Progress>,
+    #[schema(value_type = Object)]
+    pub(crate) observed: Observed,
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) assignment: Option<AssignmentInfo>,
+    #[schema(value_type = Object)]
+    pub(crate) evidence: Evidence,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct EventInfo {
+    pub(crate) number: i64,
+    pub(crate) host_uid: String,
+    pub(crate) received_at: i64,
+    #[schema(value_type = Object)]
+    pub(crate) event: Event,
+}
+
+/// Part of a list. Pass `next` as `after` to get the following part.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKeyRequest {
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ApiKeyCreated {
+    pub(crate) id: String,
+    /// For `Authorization: Bearer`. The hub keeps its hash only.
+    #[schema(value_type = String)]
+    pub(crate) key: Secret,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ApiKeyInfo {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created_at: i64,
+    pub(crate) revoked_at: Option<i64>,
+}

@@ -1,0 +1,105 @@
+//! Hosts as admins see them, put together from the tables.
+
+use std::collections::HashMap;
+
+use burin_api::message::Observed;
+
+use super::types::{AssignmentInfo, HostInfo, Page};
+use crate::db::assignments::AssignmentRow;
+use crate::db::hosts::HostRow;
+use crate::db::live::LiveRow;
+use crate::db::{self, from_json};
+use crate::state::Hub;
+
+/// Hosts on one page of a list.
+pub(crate) const PAGE: i64 = 200;
+
+fn info(
+    host: HostRow,
+    live: Option<LiveRow>,
+    assignment: Option<AssignmentRow>,
+) -> sqlx::Result<HostInfo> {
+    let mut observed = Observed::default();
+    let mut progress = None;
+    // What the host said in a session is newer than what it said at the door.
+    let mut findings = from_json(&host.findings)?;
+    if let Some(live) = &live {
+        observed = from_json(&live.observed)?;
+        progress = live.progress.as_deref().map(from_json).transpose()?;
+        findings = from_json(&live.findings)?;
+    }
+    Ok(HostInfo {
+        labels: from_json(&host.labels)?,
+        evidence: from_json(&host.evidence)?,
+        uid: host.uid,
+        host_id: host.host_id,
+        host_id_source: host.host_id_source,
+        state: host.state,
+        reason: host.reason,
+        token_id: host.token_id,
+        arch: host.arch,
+        address: live
+            .as_ref()
+            .map_or(host.address, |live| live.address.clone()),
+        created_at: host.created_at,
+        accepted_at: host.accepted_at,
+        seen_at: live.as_ref().map(|live| live.seen_at),
+        phase: live.as_ref().map(|live| live.phase.clone()),
+        mode: live.as_ref().map(|live| live.mode.clone()),
+        agent: live.map(|live| live.agent),
+        progress,
+        last_error: observed.last_error.clone(),
+        observed,
+        findings,
+        assignment: assignment.map(|row| AssignmentInfo {
+            generation: row.generation,
+            profile: row.profile,
+            version: row.version,
+        }),
+    })
+}
+
+/// Hosts after `after` in the order of their first call.
+pub(crate) async fn page(hub: &Hub, after: &str) -> sqlx::Result<Page<HostInfo>> {
+    let rows = db::hosts::page(&hub.db, after, PAGE).await?;
+    let Some(last) = rows.last().map(|row| row.uid.clone()) else {
+        return Ok(Page {
+            items: Vec::new(),
+            next: None,
+        });
+    };
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
+    let mut live: HashMap<String, LiveRow> = db::live::page(&hub.db, after, &last)
+        .await?
+        .into_iter()
+        .map(|row| (row.host_uid.clone(), row))
+        .collect();
+    let mut assigned: HashMap<String, AssignmentRow> = db::assignments::page(&hub.db, after, &last)
+        .await?
+        .into_iter()
+        .map(|row| (row.host_uid.clone(), row))
+        .collect();
+    let items = rows
+        .into_iter()
+        .map(|row| {
+            let live = live.remove(&row.uid);
+            let assignment = assigned.remove(&row.uid);
+            info(row, live, assignment)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Page {
+        items,
+        next: full.then_some(last),
+    })
+}
+
+/// The host with this uid or host ID; of several with one host ID the live one.
+pub(crate) async fn one(hub: &Hub, name: &str) -> sqlx::Result<Option<HostInfo>> {
+    let Some(host) = db::hosts::find(&hub.db, name).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let mut conn = hub.db.reader().acquire().await?;
+    let live = db::live::get(&mut conn, &host.uid).await?;
+    let assignment = db::assignments::current(&mut conn, &host.uid).await?;
+    Ok(Some(info(host, live, assignment)?))
+}

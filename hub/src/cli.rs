@@ -1,0 +1,245 @@
+//! The command line: `serve`, and a client for the rest.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 bad arguments or a bad document.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{self, ClientCommand, Connection};
+use crate::serve;
+
+/// The arguments of `burin-hub`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "burin-hub",
+    version,
+    about = "Registers burin hosts and says what they shall be",
+    after_help = "Examples:\n  burin-hub serve --data /var/lib/burin-hub --listen 0.0.0.0:8443 --public-url https://hub.example:8443\n  burin-hub --data /var/lib/burin-hub token create --uses 10 --profile retail\n  BURIN_HUB_PASSWORD=... burin-hub --hub https://hub.example:8443 --fingerprint 3f2a... host list"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the hub. Makes its database, keys, certificate and admin at the first start.
+    #[command(
+        after_help = "Example:\n  burin-hub serve --data ./hub --listen 127.0.0.1:8443 --public-url https://10.0.2.2:8443"
+    )]
+    Serve(ServeCommand),
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+#[derive(Debug, Args)]
+struct ServeCommand {
+    #[command(flatten)]
+    options: ServeOptions,
+}
+
+/// How `serve` shall run.
+#[derive(Debug, Clone)]
+pub struct ServeArgs {
+    /// The folder of database, keys and certificates.
+    pub data: PathBuf,
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where hosts reach the hub; the listening address when absent.
+    pub public_url: Option<String>,
+    /// A certificate of the operator's own, with its key.
+    pub tls_cert: Option<PathBuf>,
+    /// The key of `tls_cert`.
+    pub tls_key: Option<PathBuf>,
+    /// How long a host's RAM key must be silent before another may replace it.
+    pub replace_after: Span,
+    /// Fixed seconds between syncs.
+    pub interval: Option<u32>,
+}
+
+#[derive(Debug, Clone, Args)]
+struct ServeOptions {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Where hosts and people reach the hub; goes into the certificate and into user-data.
+    #[arg(long, value_name = "https://HOST:PORT")]
+    public_url: Option<String>,
+    /// Certificate chain in PEM, instead of one made here.
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key in PEM.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// How long a host's key in RAM must be silent before the same machine may bring another.
+    #[arg(long, default_value = "10m", value_name = "TIME")]
+    replace_after: Span,
+    /// Seconds between two syncs of a host, instead of 60 to 900 by the number of hosts.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    interval: Option<u32>,
+}
+
+/// A time as people write it: `90s`, `10m`, `36h`, `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not a time; write for example 90s, 10m, 36h or 7d");
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let factor = match unit {
+            "" | "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 24 * 3600,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let seconds = number.checked_mul(factor).ok_or_else(wrong)?;
+        Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
+/// Runs a command line to its exit code.
+pub async fn run(cli: Cli) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("BURIN_LOG")
+                .unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    let installed = rustls::crypto::ring::default_provider().install_default();
+    if installed.is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    match cli.command {
+        Command::Serve(command) => {
+            match serve_until_stopped(cli.connection, command, cli.json).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(err) => {
+                    eprintln!("burin-hub: {err:#}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        Command::Client(command) => client::run(&cli.connection, command, cli.json).await,
+    }
+}
+
+async fn serve_until_stopped(
+    connection: Connection,
+    command: ServeCommand,
+    json: bool,
+) -> anyhow::Result<()> {
+    let options = command.options;
+    let args = ServeArgs {
+        data: connection
+            .data
+            .context("`serve` needs --data DIR: the folder of its database and keys")?,
+        listen: options.listen,
+        public_url: options.public_url,
+        tls_cert: options.tls_cert,
+        tls_key: options.tls_key,
+        replace_after: options.replace_after,
+        interval: options.interval,
+    };
+    // Before it is ready: a signal that comes right after the ready line must be seen.
+    let stop = stop_signal()?;
+    let running = serve::start(&args).await?;
+    announce(&running.ready, json)?;
+    running.until(stop).await
+}
+
+fn announce(ready: &serve::Ready, json: bool) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(ready)?)?;
+    } else {
+        writeln!(
+            out,
+            "burin-hub is ready at {} (listening on {})",
+            ready.url, ready.listen
+        )?;
+        if let Some(password) = &ready.admin_password {
+            writeln!(
+                out,
+                "admin password: {}  (shown this once)",
+                password.reveal()
+            )?;
+        }
+        writeln!(
+            out,
+            "certificate fingerprint (SHA-256): {}",
+            ready.fingerprint
+        )?;
+        writeln!(
+            out,
+            "certificate for clients and hosts: {}",
+            ready.ca.display()
+        )?;
+        let root = &ready.root;
+        writeln!(out, "root: {root}")?;
+        if ready.unprotected {
+            writeln!(
+                out,
+                "  unprotected: the root key lies beside the database; good for a trial only"
+            )?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, want) in [
+            ("90s", Some(90)),
+            ("90", Some(90)),
+            ("10m", Some(600)),
+            ("36h", Some(129_600)),
+            ("7d", Some(604_800)),
+            ("", None),
+            ("m", None),
+            ("10x", None),
+            ("-1s", None),
+            ("10é", None),
+            ("99999999999999999999d", None),
+            ("9999999999999999999d", None),
+        ] {
+            let read = text.parse::<Span>().ok().map(|span| span.0.as_secs());
+            assert_eq!(read, want, "{text}");
+        }
+    }
+}

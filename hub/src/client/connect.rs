@@ -1,0 +1,209 @@
+//! The way to the hub: whose certificate, whose rights.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Connection;
+use super::pin;
+use crate::admin::problem::Problem;
+use crate::admin::types::{LoginAnswer, LoginRequest};
+use crate::secret::Secret;
+use crate::serve::{ADMIN_FILE, AdminFile};
+
+/// Publishing streams whole images before it answers.
+const LONGEST: Duration = Duration::from_secs(3600);
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Why a command did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The arguments or a file are wrong.
+    #[error("{0}")]
+    Input(String),
+    /// The hub said no.
+    #[error("{}", .0.detail)]
+    Refused(Box<Problem>),
+    /// The hub was not reached, or said something else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// 2 for what the caller wrote, 1 for the rest.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input(_) => 2,
+            Self::Refused(problem) if problem.code == "bad_input" => 2,
+            Self::Refused(_) | Self::Other(_) => 1,
+        }
+    }
+}
+
+/// A client with an admin's rights.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    bearer: Secret,
+}
+
+impl Client {
+    pub(crate) async fn open(connection: &Connection) -> Result<Self, Failure> {
+        if let (Some(folder), None) = (&connection.data, &connection.hub) {
+            return Self::beside(folder);
+        }
+        let url = connection.hub.as_deref().ok_or_else(|| {
+            Failure::Input(
+                "say where the hub is: --data DIR on its machine, or --hub URL".to_owned(),
+            )
+        })?;
+        let url = url.trim_end_matches('/').to_owned();
+        if !url.starts_with("https://") {
+            return Err(Failure::Input(format!(
+                "--hub `{url}` must begin with https://"
+            )));
+        }
+        let http = match (&connection.ca, &connection.fingerprint) {
+            (Some(file), _) => {
+                let pem = std::fs::read_to_string(file)
+                    .map_err(|err| Failure::Input(format!("reading {}: {err}", file.display())))?;
+                trusting(&pem)?
+            }
+            (None, Some(fingerprint)) => pin::client(builder(), fingerprint)?,
+            (None, None) => {
+                let text =
+                    "say whom to trust: --ca FILE or --fingerprint HEX, as the hub printed them";
+                return Err(Failure::Input(text.to_owned()));
+            }
+        };
+        let bearer = bearer(&http, &url).await?;
+        Ok(Self { http, url, bearer })
+    }
+
+    fn beside(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join(ADMIN_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|err| {
+            Failure::Input(format!(
+                "reading {}: {err}; start the hub once with this --data, or use --hub URL",
+                path.display()
+            ))
+        })?;
+        let file: AdminFile = serde_json::from_str(&text)
+            .map_err(|err| Failure::Input(format!("reading {}: {err}", path.display())))?;
+        Ok(Self {
+            http: trusting(&file.ca)?,
+            url: file.url,
+            bearer: file.api_key,
+        })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.send::<(), T>(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, Failure> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// For answers without a body.
+    pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Failure> {
+        let bytes = self.bytes::<()>(method, path, None).await?;
+        drop(bytes);
+        Ok(())
+    }
+
+    async fn send<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, Failure> {
+        let bytes = self.bytes(method, path, body).await?;
+        serde_json::from_slice(&bytes).map_err(|err| {
+            Failure::Other(anyhow::anyhow!(
+                "the hub's answer to {path} does not parse: {err}"
+            ))
+        })
+    }
+
+    async fn bytes<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<Vec<u8>, Failure> {
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(self.bearer.reveal());
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        answer(&self.url, request).await
+    }
+}
+
+/// Sends and gives the body of a 2xx answer.
+async fn answer(url: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+    let unreachable =
+        |err| Failure::Other(anyhow::Error::from(err).context(format!("asking the hub at {url}")));
+    let answer = request.send().await.map_err(unreachable)?;
+    let status = answer.status();
+    let bytes = answer.bytes().await.map_err(unreachable)?;
+    if status.is_success() {
+        return Ok(bytes.to_vec());
+    }
+    match serde_json::from_slice::<Problem>(&bytes) {
+        Ok(problem) => Err(Failure::Refused(Box::new(problem))),
+        Err(_) => Err(Failure::Other(anyhow::anyhow!(
+            "the hub at {url} answered {status}; is this a burin hub of the same version?"
+        ))),
+    }
+}
+
+/// An API key from the environment, or a login with the password from there.
+async fn bearer(http: &reqwest::Client, url: &str) -> Result<Secret, Failure> {
+    if let Ok(key) = std::env::var("BURIN_HUB_TOKEN") {
+        return Ok(Secret::new(key.trim().to_owned()));
+    }
+    let Ok(password) = std::env::var("BURIN_HUB_PASSWORD") else {
+        let text = "set BURIN_HUB_TOKEN (an API key) or BURIN_HUB_PASSWORD (the admin's)";
+        return Err(Failure::Input(text.to_owned()));
+    };
+    let request = http
+        .request(Method::POST, format!("{url}/api/v1/login"))
+        .json(&LoginRequest {
+            password: Secret::new(password),
+        });
+    let bytes = answer(url, request).await?;
+    let login: LoginAnswer = serde_json::from_slice(&bytes)
+        .map_err(|err| anyhow::anyhow!("the hub's answer to the login does not parse: {err}"))?;
+    Ok(login.bearer)
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .timeout(LONGEST)
+        .redirect(reqwest::redirect::Policy::none())
+        // The hub is named outright; a proxy of the environment would not know it.
+        .no_proxy()
+}
+
+fn trusting(pem: &str) -> Result<reqwest::Client, Failure> {
+    let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+        .map_err(|err| Failure::Input(format!("the CA file holds no certificate in PEM: {err}")))?;
+    builder()
+        .tls_certs_only(roots)
+        .build()
+        .map_err(|err| Failure::Other(anyhow::Error::from(err).context("preparing TLS")))
+}

@@ -1,0 +1,246 @@
+//! `burin-hub host`, `assign`, `event`.
+
+use burin_api::desired::DiskChoice;
+use burin_api::event::Severity;
+use clap::{Args, Subcommand};
+use reqwest::Method;
+
+use super::connect::{Client, Failure};
+use super::output::{Output, table, time};
+use crate::admin::types::{AssignRequest, AssignmentInfo, EventInfo, HostInfo, Page};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  burin-hub --data ./hub assign K7QF-2M9X-0TRD-8HWN retail\n  burin-hub --data ./hub assign K7QF-2M9X-0TRD-8HWN retail@1.4.0 --disk S4EVNX0R --wipe"
+)]
+pub(crate) struct AssignCommand {
+    /// The host's ID or uid.
+    host: String,
+    /// NAME for the version published last, or NAME@VERSION.
+    profile: String,
+    /// Serial of the disk to install on, for a host that refused to choose.
+    #[arg(long, value_name = "SERIAL")]
+    disk: Option<String>,
+    /// Foreign data on that disk may be erased.
+    #[arg(long, requires = "disk")]
+    wipe: bool,
+    /// Even a burin host on that disk may be erased.
+    #[arg(long, requires = "disk")]
+    reinstall: bool,
+}
+
+pub(super) async fn assign(
+    client: &Client,
+    args: AssignCommand,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let request = AssignRequest {
+        profile: args.profile,
+        disk: args.disk.map(|serial| DiskChoice {
+            serial,
+            wipe: args.wipe,
+            reinstall: args.reinstall,
+        }),
+    };
+    let path = format!("/api/v1/hosts/{}/assignment", args.host);
+    let info: AssignmentInfo = client.post(&path, &request).await?;
+    output.show(&info, |info| {
+        let AssignmentInfo {
+            generation,
+            profile,
+            version,
+        } = info;
+        format!(
+            "{} shall be {profile}@{version} (assignment {generation})",
+            args.host
+        )
+    })
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostCommand {
+    /// List hosts with state, phase and progress.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub host list --json")]
+    List,
+    /// Show one host.
+    #[command(
+        after_help = "Example:\n  burin-hub --data ./hub host show K7QF-2M9X-0TRD-8HWN --json"
+    )]
+    Show {
+        /// The host's ID or uid.
+        host: String,
+    },
+    /// Let a pending host in.
+    Approve { host: String },
+    /// Turn a pending host away.
+    Deny { host: String },
+    /// End a host's rights at once; its key is never accepted again.
+    Revoke { host: String },
+    /// Take a host out of service; its host ID becomes free for another key.
+    Retire { host: String },
+    /// Let a quarantined host speak again.
+    Release { host: String },
+}
+
+pub(super) async fn run(
+    client: &Client,
+    command: HostCommand,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let (host, action) = match command {
+        HostCommand::List => {
+            let hosts = all(client).await?;
+            return output.show(&hosts, |hosts| {
+                let rows: Vec<_> = hosts.iter().map(row).collect();
+                table(
+                    &[
+                        "HOST",
+                        "STATE",
+                        "PHASE",
+                        "PROGRESS",
+                        "PROFILE",
+                        "HEARD",
+                        "LAST ERROR",
+                    ],
+                    &rows,
+                )
+            });
+        }
+        HostCommand::Show { host } => {
+            let host: HostInfo = client.get(&format!("/api/v1/hosts/{host}")).await?;
+            return output.show(&host, text);
+        }
+        HostCommand::Approve { host } => (host, "approve"),
+        HostCommand::Deny { host } => (host, "deny"),
+        HostCommand::Revoke { host } => (host, "revoke"),
+        HostCommand::Retire { host } => (host, "retire"),
+        HostCommand::Release { host } => (host, "release"),
+    };
+    let path = format!("/api/v1/hosts/{host}/{action}");
+    client.act(Method::POST, &path).await?;
+    output.show(&serde_json::json!({ "host": host, "done": action }), |_| {
+        format!("{action}: done for {host}")
+    })
+}
+
+async fn all(client: &Client) -> Result<Vec<HostInfo>, Failure> {
+    let mut hosts = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page: Page<HostInfo> = client.get(&format!("/api/v1/hosts?after={after}")).await?;
+        hosts.extend(page.items);
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(hosts),
+        }
+    }
+}
+
+fn row(host: &HostInfo) -> Vec<String> {
+    let progress = host.progress.as_ref().map_or_else(String::new, |progress| {
+        format!("{} {}/{}", progress.step, progress.position, progress.steps)
+    });
+    let profile = host
+        .assignment
+        .as_ref()
+        .map_or_else(String::new, |a| format!("{}@{}", a.profile, a.version));
+    let state = match host.reason.as_str() {
+        "" => host.state.clone(),
+        reason => format!("{} ({reason})", host.state),
+    };
+    vec![
+        host.host_id.clone(),
+        state,
+        host.phase.clone().unwrap_or_default(),
+        progress,
+        profile,
+        host.seen_at.map_or_else(|| "never".to_owned(), time),
+        host.last_error.clone().unwrap_or_default(),
+    ]
+}
+
+fn text(host: &HostInfo) -> String {
+    let mut text = table(
+        &[
+            "HOST",
+            "STATE",
+            "PHASE",
+            "PROGRESS",
+            "PROFILE",
+            "HEARD",
+            "LAST ERROR",
+        ],
+        &[row(host)],
+    );
+    let evidence = &host.evidence;
+    let line = format!(
+        "uid {}, {} {} (serial {}), {}, from {}\n",
+        host.uid, evidence.vendor, evidence.product, evidence.serial, host.arch, host.address
+    );
+    text.push_str(&line);
+    for finding in &host.findings {
+        if finding.severity != Severity::Ok {
+            let line = format!(
+                "{}: {}, needed {}. {}\n",
+                finding.name, finding.measured, finding.required, finding.advice
+            );
+            text.push_str(&line);
+        }
+    }
+    text
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventCommand {
+    /// List events, oldest first.
+    #[command(
+        after_help = "Example:\n  burin-hub --data ./hub event list --host K7QF-2M9X-0TRD-8HWN"
+    )]
+    List {
+        /// Only of this host (ID or uid).
+        #[arg(long, default_value = "")]
+        host: String,
+        /// Only after this number.
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+    },
+}
+
+pub(super) async fn events(
+    client: &Client,
+    command: EventCommand,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let EventCommand::List { host, after } = command;
+    let mut events: Vec<EventInfo> = Vec::new();
+    let mut after = after.to_string();
+    loop {
+        let path = format!("/api/v1/events?after={after}&host={host}");
+        let page: Page<EventInfo> = client.get(&path).await?;
+        events.extend(page.items);
+        match page.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    output.show(&events, |events| {
+        let rows: Vec<_> = events
+            .iter()
+            .map(|info| {
+                let kind = serde_json::json!(info.event.kind);
+                let mut message = info.event.message.clone();
+                for cause in &info.event.causes {
+                    message = format!("{message}: {cause}");
+                }
+                vec![
+                    info.number.to_string(),
+                    time(info.received_at),
+                    info.event.step.clone(),
+                    kind.as_str().unwrap_or_default().to_owned(),
+                    message,
+                ]
+            })
+            .collect();
+        table(&["NUMBER", "RECEIVED", "STEP", "KIND", "MESSAGE"], &rows)
+    })
+}

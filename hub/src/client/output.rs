@@ -1,0 +1,115 @@
+//! What is printed: JSON for programs, columns for people.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::connect::Failure;
+
+/// Where results go.
+#[derive(Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints a result: as JSON, or what `text` makes of it.
+    pub(crate) fn show<T: Serialize>(
+        &mut self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        let line = if self.json {
+            serde_json::to_string(value).map_err(anyhow::Error::from)?
+        } else {
+            text(value)
+        };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", line.trim_end())
+            .and_then(|()| out.flush())
+            .map_err(|err| Failure::Other(anyhow::Error::from(err).context("printing the result")))
+    }
+
+    /// Says why it did not work, on standard error.
+    pub(crate) fn failure(&mut self, failure: &Failure) {
+        if self.json {
+            let problem = match failure {
+                Failure::Refused(problem) => serde_json::json!(problem),
+                other => serde_json::json!({ "type": "client", "detail": other.to_string() }),
+            };
+            eprintln!("{problem}");
+            return;
+        }
+        eprintln!("burin-hub: {failure}");
+        if let Failure::Refused(problem) = failure {
+            for error in &problem.errors {
+                eprintln!("  {error}");
+            }
+        }
+    }
+}
+
+/// Columns that line up.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.len()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for (cell, width) in cells.zip(&widths) {
+            text.push_str(&format!("{cell:<width$}  "));
+        }
+        text.trim_end().to_owned() + "\n"
+    };
+    let mut text = line(&mut head.iter().copied());
+    for row in rows {
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    text
+}
+
+/// A time of the wire as UTC, for people.
+pub(crate) fn time(ms: i64) -> String {
+    let (days, seconds) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
+    // Days to a date by Howard Hinnant's civil_from_days.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_dates() {
+        for (ms, want) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_795_305_599_999, "2026-11-21T23:59:59Z"),
+        ] {
+            assert_eq!(time(ms), want);
+        }
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [vec!["long value".to_owned(), "b".to_owned()]];
+        assert_eq!(table(&["A", "B"], &rows), "A           B\nlong value  b\n");
+    }
+}

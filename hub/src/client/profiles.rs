@@ -1,0 +1,112 @@
+//! `burin-hub profile`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::connect::{Client, Failure};
+use super::output::{Output, table, time};
+use crate::admin::types::{ProfileDetail, ProfileInfo, PublishRequest};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Publish a version: tags become digests, each layer is looked through once.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub profile publish retail.yaml")]
+    Publish {
+        /// The profile document.
+        file: PathBuf,
+    },
+    /// List the published versions.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub profile list --json")]
+    List,
+    /// Show one version and what it was resolved to.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub profile show retail@1.4.0 --json")]
+    Show {
+        /// NAME@VERSION
+        profile: String,
+    },
+}
+
+pub(super) async fn run(
+    client: &Client,
+    command: ProfileCommand,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match command {
+        ProfileCommand::Publish { file } => {
+            let document = std::fs::read_to_string(&file)
+                .map_err(|err| Failure::Input(format!("reading {}: {err}", file.display())))?;
+            let request = PublishRequest { document };
+            let info: ProfileInfo = client
+                .post("/api/v1/profiles", &request)
+                .await
+                .map_err(|failure| naming(failure, &file))?;
+            output.show(&info, |info| {
+                format!("{}@{} is published", info.name, info.version)
+            })
+        }
+        ProfileCommand::List => {
+            let infos: Vec<ProfileInfo> = client.get("/api/v1/profiles").await?;
+            output.show(&infos, |infos| {
+                let rows: Vec<_> = infos
+                    .iter()
+                    .map(|info| {
+                        let at = time(info.published_at);
+                        vec![
+                            info.name.clone(),
+                            info.version.clone(),
+                            at,
+                            info.digest.clone(),
+                        ]
+                    })
+                    .collect();
+                table(&["NAME", "VERSION", "PUBLISHED", "DIGEST"], &rows)
+            })
+        }
+        ProfileCommand::Show { profile } => {
+            let (name, version) = profile.split_once('@').ok_or_else(|| {
+                Failure::Input(format!(
+                    "`{profile}` is not NAME@VERSION; see `profile list`"
+                ))
+            })?;
+            let path = format!("/api/v1/profiles/{name}/{version}");
+            let detail: ProfileDetail = client.get(&path).await?;
+            output.show(&detail, text)
+        }
+    }
+}
+
+/// Puts the file's name before what is wrong in it.
+fn naming(failure: Failure, file: &std::path::Path) -> Failure {
+    match failure {
+        Failure::Refused(mut problem) => {
+            for error in &mut problem.errors {
+                *error = format!("{}:{error}", file.display());
+            }
+            Failure::Refused(problem)
+        }
+        other => other,
+    }
+}
+
+fn text(detail: &ProfileDetail) -> String {
+    let rows: Vec<_> = detail
+        .release
+        .layers
+        .iter()
+        .map(|layer| {
+            let kind = serde_json::json!(layer.kind);
+            vec![
+                kind.as_str().unwrap_or_default().to_owned(),
+                layer.name.clone(),
+                layer.reference.clone(),
+                layer.manifest.clone(),
+                format!("{} MiB", layer.facts.content_bytes >> 20),
+                layer.facts.kernel.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let head = ["KIND", "NAME", "REFERENCE", "MANIFEST", "CONTENT", "KERNEL"];
+    let info = &detail.info;
+    format!("{}@{}\n{}", info.name, info.version, table(&head, &rows))
+}

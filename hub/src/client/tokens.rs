@@ -1,0 +1,98 @@
+//! `burin-hub token`.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+
+use super::connect::{Client, Failure};
+use super::output::{Output, table, time};
+use crate::admin::types::{TokenCreated, TokenInfo, TokenRequest};
+use crate::cli::Span;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it. It cannot be shown again.
+    #[command(
+        after_help = "Example:\n  burin-hub --data ./hub token create --uses 10 --expires 7d --profile retail --label site=oslo"
+    )]
+    Create(CreateToken),
+    /// List tokens, without their secret part.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub token list --json")]
+    List,
+    /// End a token. Hosts that it let in stay.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub token revoke W91F4MEX")]
+    Revoke {
+        /// The token's id: the 8 digits after BRN1-.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateToken {
+    /// How many hosts may use it.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    uses: u32,
+    /// How long it is good.
+    #[arg(long, default_value = "7d", value_name = "TIME")]
+    expires: Span,
+    /// Profile that a host gets when it is accepted.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Label that a host gets; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// Hosts wait for an admin's approval all the same.
+    #[arg(long)]
+    requires_approval: bool,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .filter(|(key, _)| !key.is_empty())
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("`{text}` is not KEY=VALUE"))
+}
+
+pub(super) async fn run(
+    client: &Client,
+    command: TokenCommand,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Create(args) => {
+            let request = TokenRequest {
+                uses: Some(args.uses),
+                lifetime: Some(args.expires.0.as_secs()),
+                profile: args.profile,
+                labels: args.label.into_iter().collect::<BTreeMap<_, _>>(),
+                requires_approval: args.requires_approval,
+            };
+            let created: TokenCreated = client.post("/api/v1/tokens", &request).await?;
+            output.show(&created, |created| created.token.reveal().to_owned())
+        }
+        TokenCommand::List => {
+            let tokens: Vec<TokenInfo> = client.get("/api/v1/tokens").await?;
+            output.show(&tokens, |tokens| {
+                let rows: Vec<_> = tokens.iter().map(row).collect();
+                table(&["ID", "STATE", "USED", "EXPIRES", "PROFILE"], &rows)
+            })
+        }
+        TokenCommand::Revoke { id } => {
+            let path = format!("/api/v1/tokens/{id}/revoke");
+            let token: TokenInfo = client.post(&path, &()).await?;
+            output.show(&token, |token| {
+                format!("token {} is {}", token.id, token.state)
+            })
+        }
+    }
+}
+
+fn row(token: &TokenInfo) -> Vec<String> {
+    vec![
+        token.id.clone(),
+        token.state.clone(),
+        format!("{}/{}", token.used, token.uses),
+        time(token.expires_at),
+        token.profile.clone().unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,152 @@
+//! Admins, their logins, API keys. Only hashes are kept.
+
+use sqlx::FromRow;
+
+use super::{Connection, Db};
+
+/// One login of an admin.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct LoginRow {
+    pub(crate) id_hash: String,
+    pub(crate) admin: String,
+    pub(crate) csrf: String,
+    pub(crate) created_at: i64,
+    pub(crate) seen_at: i64,
+}
+
+/// One API key.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct ApiKeyRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created_at: i64,
+    pub(crate) revoked_at: Option<i64>,
+}
+
+/// The admin's password hash (PHC string).
+pub(crate) async fn password(conn: &mut Connection, admin: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT password FROM admin WHERE name = $1")
+        .bind(admin)
+        .fetch_optional(conn)
+        .await
+}
+
+pub(crate) async fn set_password(
+    conn: &mut Connection,
+    admin: &str,
+    hash: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO admin (name, password) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET password = excluded.password",
+    )
+    .bind(admin)
+    .bind(hash)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn insert_login(conn: &mut Connection, row: &LoginRow) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO login (id_hash, admin, csrf, created_at, seen_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(&row.id_hash)
+    .bind(&row.admin)
+    .bind(&row.csrf)
+    .bind(row.created_at)
+    .bind(row.seen_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn login(db: &Db, id_hash: &str) -> sqlx::Result<Option<LoginRow>> {
+    sqlx::query_as("SELECT * FROM login WHERE id_hash = $1")
+        .bind(id_hash)
+        .fetch_optional(db.reader())
+        .await
+}
+
+pub(crate) async fn touch_login(
+    conn: &mut Connection,
+    id_hash: &str,
+    now: i64,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE login SET seen_at = $2 WHERE id_hash = $1")
+        .bind(id_hash)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn end_login(conn: &mut Connection, id_hash: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM login WHERE id_hash = $1")
+        .bind(id_hash)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Drops logins that nobody used since `idle` or that began before `oldest`.
+pub(crate) async fn forget_logins(
+    conn: &mut Connection,
+    idle: i64,
+    oldest: i64,
+) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM login WHERE seen_at < $1 OR created_at < $2")
+        .bind(idle)
+        .bind(oldest)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn insert_api_key(
+    conn: &mut Connection,
+    row: &ApiKeyRow,
+    hash: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO api_key (id, hash, name, created_at, revoked_at) VALUES ($1, $2, $3, $4, NULL)",
+    )
+    .bind(&row.id)
+    .bind(hash)
+    .bind(&row.name)
+    .bind(row.created_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The key with this hash, unless it was revoked.
+pub(crate) async fn api_key(db: &Db, hash: &str) -> sqlx::Result<Option<ApiKeyRow>> {
+    sqlx::query_as(
+        "SELECT id, name, created_at, revoked_at FROM api_key \
+         WHERE hash = $1 AND revoked_at IS NULL",
+    )
+    .bind(hash)
+    .fetch_optional(db.reader())
+    .await
+}
+
+pub(crate) async fn list_api_keys(db: &Db) -> sqlx::Result<Vec<ApiKeyRow>> {
+    sqlx::query_as("SELECT id, name, created_at, revoked_at FROM api_key ORDER BY created_at, id")
+        .fetch_all(db.reader())
+        .await
+}
+
+pub(crate) async fn revoke_api_key(
+    conn: &mut Connection,
+    id: &str,
+    now: i64,
+) -> sqlx::Result<bool> {
+    let done =
+        sqlx::query("UPDATE api_key SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1")
+            .bind(id)
+            .bind(now)
+            .execute(conn)
+            .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,66 @@
+//! Which release a host shall be. Every assignment has a higher generation than the one before.
+
+use sqlx::FromRow;
+
+use super::{Connection, Db};
+
+/// One assignment.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct AssignmentRow {
+    pub(crate) host_uid: String,
+    pub(crate) generation: i64,
+    pub(crate) profile: String,
+    pub(crate) version: String,
+    /// JSON of the operator's choice of disk.
+    pub(crate) disk: Option<String>,
+}
+
+/// Assigns a release and returns the assignment's generation.
+pub(crate) async fn insert(
+    conn: &mut Connection,
+    uid: &str,
+    profile: &str,
+    version: &str,
+    disk: Option<&str>,
+    now: i64,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "INSERT INTO assignment (host_uid, generation, profile, version, disk, created_at) \
+         SELECT $1, COALESCE(MAX(generation), 0) + 1, $2, $3, $4, $5 FROM assignment \
+         WHERE host_uid = $1 RETURNING generation",
+    )
+    .bind(uid)
+    .bind(profile)
+    .bind(version)
+    .bind(disk)
+    .bind(now)
+    .fetch_one(conn)
+    .await
+}
+
+/// The one in force.
+pub(crate) async fn current(
+    conn: &mut Connection,
+    uid: &str,
+) -> sqlx::Result<Option<AssignmentRow>> {
+    sqlx::query_as(
+        "SELECT host_uid, generation, profile, version, disk FROM assignment \
+         WHERE host_uid = $1 ORDER BY generation DESC LIMIT 1",
+    )
+    .bind(uid)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Those in force for a page of hosts.
+pub(crate) async fn page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<AssignmentRow>> {
+    sqlx::query_as(
+        "SELECT a.host_uid, a.generation, a.profile, a.version, a.disk FROM assignment a \
+         WHERE a.host_uid > $1 AND a.host_uid <= $2 AND a.generation = \
+         (SELECT MAX(b.generation) FROM assignment b WHERE b.host_uid = a.host_uid)",
+    )
+    .bind(after)
+    .bind(last)
+    .fetch_all(db.reader())
+    .await
+}

@@ -1,0 +1,60 @@
+//! What each host said last: the only hot table.
+
+use sqlx::FromRow;
+
+use super::{Connection, Db};
+
+/// The newest sync of a host.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct LiveRow {
+    pub(crate) host_uid: String,
+    pub(crate) seen_at: i64,
+    pub(crate) phase: String,
+    pub(crate) progress: Option<String>,
+    pub(crate) observed: String,
+    pub(crate) findings: String,
+    pub(crate) etag: Option<String>,
+    pub(crate) agent: String,
+    pub(crate) mode: String,
+    pub(crate) address: String,
+}
+
+pub(crate) async fn put(conn: &mut Connection, row: &LiveRow) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO host_live (host_uid, seen_at, phase, progress, observed, findings, etag, \
+         agent, mode, address) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (host_uid) DO UPDATE SET seen_at = excluded.seen_at, phase = excluded.phase, \
+         progress = excluded.progress, observed = excluded.observed, findings = excluded.findings, \
+         etag = excluded.etag, agent = excluded.agent, mode = excluded.mode, \
+         address = excluded.address",
+    )
+    .bind(&row.host_uid)
+    .bind(row.seen_at)
+    .bind(&row.phase)
+    .bind(&row.progress)
+    .bind(&row.observed)
+    .bind(&row.findings)
+    .bind(&row.etag)
+    .bind(&row.agent)
+    .bind(&row.mode)
+    .bind(&row.address)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn get(conn: &mut Connection, uid: &str) -> sqlx::Result<Option<LiveRow>> {
+    sqlx::query_as("SELECT * FROM host_live WHERE host_uid = $1")
+        .bind(uid)
+        .fetch_optional(conn)
+        .await
+}
+
+/// For a page of hosts, `after` and `limit` as in `hosts::page`.
+pub(crate) async fn page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<LiveRow>> {
+    sqlx::query_as("SELECT * FROM host_live WHERE host_uid > $1 AND host_uid <= $2")
+        .bind(after)
+        .bind(last)
+        .fetch_all(db.reader())
+        .await
+}

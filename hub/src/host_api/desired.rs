@@ -1,0 +1,65 @@
+//! What a host shall be, and the etag that says so in few bytes.
+
+use burin_api::desired::{Desired, Release};
+use burin_api::host::Evidence;
+
+use super::modalias;
+use crate::db::assignments::AssignmentRow;
+use crate::db::hosts::HostRow;
+use crate::db::{self, Connection, from_json};
+use crate::secret::sha256;
+
+/// The assignment in force and its etag.
+#[derive(Debug)]
+pub(super) struct Target {
+    assignment: AssignmentRow,
+    pub(super) etag: String,
+}
+
+/// Reads the target of a host; none while nothing is assigned.
+pub(super) async fn target(conn: &mut Connection, host: &HostRow) -> sqlx::Result<Option<Target>> {
+    let Some(assignment) = db::assignments::current(conn, &host.uid).await? else {
+        return Ok(None);
+    };
+    let evidence: Evidence = from_json(&host.evidence)?;
+    // A published version never changes, so its name stands for its content.
+    let said = serde_json::json!([
+        host.uid,
+        assignment.generation,
+        assignment.profile,
+        assignment.version,
+        assignment.disk,
+        evidence.modaliases,
+    ]);
+    let etag = sha256(said.to_string().as_bytes())[..32].to_owned();
+    Ok(Some(Target { assignment, etag }))
+}
+
+/// The whole desired state of a target.
+pub(super) async fn desired(
+    conn: &mut Connection,
+    host: &HostRow,
+    target: &Target,
+) -> anyhow::Result<Desired> {
+    let AssignmentRow {
+        profile, version, ..
+    } = &target.assignment;
+    let row = db::profiles::get(conn, profile, version)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("profile {profile}@{version} is assigned but not stored"))?;
+    let release: Release = from_json(&row.release)?;
+    let patterns: Vec<String> = from_json(&row.module_aliases)?;
+    let evidence: Evidence = from_json(&host.evidence)?;
+    let disk = target
+        .assignment
+        .disk
+        .as_deref()
+        .map(from_json)
+        .transpose()?;
+    Ok(Desired {
+        assignment: u64::try_from(target.assignment.generation)?,
+        unserved: modalias::unserved(&evidence.modaliases, &patterns),
+        release,
+        disk,
+    })
+}

@@ -1,0 +1,105 @@
+//! `POST /h/1/...`: what hosts call. Every answer is signed, refusals too.
+
+mod admission;
+mod desired;
+mod enroll;
+mod hello;
+mod modalias;
+mod refusal;
+mod session;
+mod sync;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use burin_api::dsse::{Envelope, MAX_ANSWER, MAX_REQUEST, Payload};
+
+use crate::routes::{Access, Routes};
+use crate::state::Hub;
+pub(crate) use enroll::assign_default;
+use refusal::Refused;
+
+/// The routes of hosts.
+pub(crate) fn routes() -> Routes {
+    Routes::new(Access::Open)
+        .add("POST", "/h/1/hello", post(hello_route))
+        .add("POST", "/h/1/enroll", post(enroll_route))
+        .add("POST", "/h/1/session", post(session_route))
+        .add("POST", "/h/1/sync", post(sync_route))
+}
+
+type Caller = ConnectInfo<SocketAddr>;
+
+async fn hello_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
+    let result = async { hello::answer(&hub, from.0.ip(), &body(request).await?) }.await;
+    reply(&hub, result)
+}
+
+async fn enroll_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
+    let result = async { enroll::answer(&hub, from.0.ip(), envelope(request).await?).await }.await;
+    reply(&hub, result)
+}
+
+async fn session_route(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let result = async { session::answer(&hub, envelope(request).await?).await }.await;
+    reply(&hub, result)
+}
+
+async fn sync_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
+    let result = async { sync::answer(&hub, from.0.ip(), envelope(request).await?).await }.await;
+    reply(&hub, result)
+}
+
+async fn body(request: Request) -> Result<Vec<u8>, Refused> {
+    let bytes = axum::body::to_bytes(request.into_body(), MAX_REQUEST)
+        .await
+        .map_err(|_| {
+            let message = format!("the body is longer than {MAX_REQUEST} bytes, or broke off");
+            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
+        })?;
+    Ok(bytes.to_vec())
+}
+
+async fn envelope(request: Request) -> Result<Envelope, Refused> {
+    serde_json::from_slice(&body(request).await?)
+        .map_err(|err| Refused::bad_request(format!("the body is not a DSSE envelope: {err}")))
+}
+
+/// Counts a call of the door's limit.
+fn door(hub: &Hub, ip: IpAddr, now: i64) -> Result<(), Refused> {
+    hub.limits
+        .door
+        .take(&crate::limit::caller(ip), now)
+        .map_err(Refused::limited)
+}
+
+fn reply<T: Payload>(hub: &Hub, result: Result<T, Refused>) -> Response {
+    let (status, sealed) = match result {
+        Ok(answer) => (StatusCode::OK, hub.keys.online.seal(&answer)),
+        Err(refused) => (refused.status, hub.keys.online.seal(&refused.body)),
+    };
+    let bytes = sealed.and_then(|envelope| serde_json::to_vec(&envelope));
+    match bytes {
+        Ok(bytes) if bytes.len() <= MAX_ANSWER => {
+            let json = (header::CONTENT_TYPE, "application/json");
+            (status, [json], Body::from(bytes)).into_response()
+        }
+        Ok(bytes) => {
+            // Publishing refuses releases that cannot fit, so this is a fault of the hub.
+            tracing::error!(
+                "an answer of {} bytes is longer than hosts read",
+                bytes.len()
+            );
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+        Err(err) => {
+            tracing::error!("an answer does not serialize: {err}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

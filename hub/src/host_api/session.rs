@@ -1,0 +1,155 @@
+//! Sessions: a key in the host's RAM that signs its heartbeats.
+
+use axum::http::StatusCode;
+use burin_api::dsse::{Envelope, PublicKey};
+use burin_api::message::{OpenSession, SessionAnswer};
+
+use super::refusal::Refused;
+use crate::clock;
+use crate::db::sessions::{self, SessionRow};
+use crate::db::{audit, from_json, hosts, to_json};
+use crate::state::Hub;
+
+/// Seconds.
+const LIFETIME: u32 = 24 * 3600;
+
+pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswer, Refused> {
+    let now = clock::now_ms();
+    let asked: OpenSession = envelope.peek().map_err(|err| Refused::signature(&err))?;
+    hub.nonces.check(&asked.nonce, now)?;
+    if !matches!(asked.session_key, PublicKey::Ed25519(_)) {
+        return Err(Refused::bad_request("the session key must be Ed25519"));
+    }
+    let mut tx = hub.db.begin().await?;
+    let unknown = || {
+        let message = format!("the hub knows no host {}; enroll again", asked.host_uid);
+        Refused::new(StatusCode::FORBIDDEN, "host_unknown", message).after(0)
+    };
+    let host = hosts::get(&mut tx, &asked.host_uid)
+        .await?
+        .ok_or_else(unknown)?;
+    let key = hosts::active_key(&mut tx, &asked.host_uid)
+        .await?
+        .ok_or_else(unknown)?;
+    let identity: PublicKey = from_json(&key.public_key)?;
+    let asked: OpenSession = envelope
+        .open(&[&identity])
+        .map_err(|err| Refused::signature(&err))?;
+    hub.limits
+        .session
+        .take(&host.uid, now)
+        .map_err(Refused::limited)?;
+    hub.nonces.spend(&asked.nonce, now)?;
+    admitted(&host.state)?;
+
+    let row = row(&asked, key.thumbprint, now)?;
+    let before = sessions::newest(&mut tx, &host.uid).await?;
+    if takes_turns(&before, &row) {
+        let reason = "two machines take turns with one key";
+        hosts::set_state(&mut tx, &host.uid, "quarantined", reason).await?;
+        sessions::end_all(&mut tx, &host.uid, now).await?;
+        audit::record(&mut tx, &host.uid, "host.quarantine", &host.uid, now).await?;
+        tx.commit().await?;
+        return Err(quarantined());
+    }
+    sessions::forget_old(&mut tx, now).await?;
+    sessions::open(&mut tx, &row).await?;
+    tx.commit().await?;
+    Ok(SessionAnswer {
+        session: row.id,
+        lifetime: LIFETIME,
+        interval: super::sync::interval(hub, now).await?,
+        time: clock::wire(now),
+    })
+}
+
+/// Whether a host in this state may open or use sessions.
+pub(super) fn admitted(state: &str) -> Result<(), Refused> {
+    let (code, message) = match state {
+        "accepted" => return Ok(()),
+        "quarantined" => return Err(quarantined()),
+        "revoked" | "retired" => ("revoked", "an admin revoked or retired this host"),
+        _ => ("not_accepted", "this host is not accepted; enroll again"),
+    };
+    Err(Refused::new(StatusCode::FORBIDDEN, code, message))
+}
+
+fn quarantined() -> Refused {
+    Refused::new(
+        StatusCode::FORBIDDEN,
+        "quarantined",
+        "two machines with different hardware use this host's key; look at it in the hub",
+    )
+}
+
+fn row(asked: &OpenSession, thumbprint: String, now: i64) -> Result<SessionRow, Refused> {
+    let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(SessionRow {
+        id: hex::encode(crate::secret::random::<16>()?),
+        host_uid: asked.host_uid.clone(),
+        thumbprint,
+        public_key: to_json(&asked.session_key)?,
+        sealing_key: asked.sealing_key.clone(),
+        boot_id: asked.boot_id.clone(),
+        hardware_digest: asked.hardware_digest.clone(),
+        key_store: word(serde_json::json!(asked.key_store)),
+        mode: word(serde_json::json!(asked.mode)),
+        agent: asked.agent.clone(),
+        sequence: 0,
+        opened_at: now,
+        expires_at: now + i64::from(LIFETIME) * 1000,
+        ended_at: None,
+    })
+}
+
+/// A boot that comes back after another boot with other hardware: the key lives in two machines.
+/// One machine never returns to an old boot ID, and a repaired one does not change back.
+fn takes_turns(newest_first: &[SessionRow], opened: &SessionRow) -> bool {
+    newest_first
+        .iter()
+        .skip_while(|row| row.boot_id == opened.boot_id)
+        .skip_while(|row| row.hardware_digest == opened.hardware_digest)
+        .any(|row| row.boot_id == opened.boot_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(boot: &str, hardware: &str) -> SessionRow {
+        SessionRow {
+            id: String::new(),
+            host_uid: String::new(),
+            thumbprint: String::new(),
+            public_key: String::new(),
+            sealing_key: None,
+            boot_id: boot.to_owned(),
+            hardware_digest: hardware.to_owned(),
+            key_store: String::new(),
+            mode: String::new(),
+            agent: String::new(),
+            sequence: 0,
+            opened_at: 0,
+            expires_at: 0,
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn only_a_boot_that_returns_after_other_hardware_takes_turns() {
+        let (a, b) = (("1", "A"), ("2", "B"));
+        for (before, opened, want) in [
+            (vec![], a, false),
+            (vec![a, a], a, false),
+            (vec![a], b, false),
+            (vec![b, a], ("3", "A"), false),
+            (vec![("2", "A"), a], a, false),
+            (vec![b, a], a, true),
+            (vec![b, b, a], a, true),
+        ] {
+            let rows: Vec<_> = before.iter().map(|(boot, hw)| session(boot, hw)).collect();
+            let found = takes_turns(&rows, &session(opened.0, opened.1));
+            assert_eq!(found, want, "{before:?} then {opened:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The heartbeat: what the host sees goes up, what it shall be comes down.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use burin_api::dsse::{Envelope, PublicKey};
+use burin_api::message::{Phase, Sync, SyncAnswer};
+use tokio::time::Instant;
+
+use super::desired::{self, Target};
+use super::refusal::Refused;
+use super::session::admitted;
+use crate::clock;
+use crate::db::hosts::HostRow;
+use crate::db::live::{self, LiveRow};
+use crate::db::sessions::{self, SessionRow};
+use crate::db::{Connection, events, from_json, hosts, to_json};
+use crate::state::Hub;
+
+/// Longest long poll, seconds.
+const WAIT: u32 = 25;
+/// Seconds between syncs of a host that installs or waits for its profile.
+const BUSY: u32 = 5;
+/// Events kept of one host.
+const EVENTS_KEPT: i64 = 10_000;
+/// Longest event that is stored, bytes of JSON.
+const EVENT_BYTES: usize = 16 * 1024;
+
+pub(super) async fn answer(
+    hub: &Hub,
+    ip: IpAddr,
+    envelope: Envelope,
+) -> Result<SyncAnswer, Refused> {
+    let now = clock::now_ms();
+    let asked: Sync = envelope.peek().map_err(|err| Refused::signature(&err))?;
+    let changed = hub.changed.subscribe();
+    let mut tx = hub.db.begin().await?;
+    let session = sessions::get(&mut tx, &asked.session)
+        .await?
+        .filter(|session| session.ended_at.is_none() && session.expires_at > now)
+        .ok_or_else(Refused::session_unknown)?;
+    let key: PublicKey = from_json(&session.public_key)?;
+    let asked: Sync = envelope
+        .open(&[&key])
+        .map_err(|err| Refused::signature(&err))?;
+    hub.limits
+        .sync
+        .take(&session.host_uid, now)
+        .map_err(Refused::limited)?;
+    let sequence = i64::try_from(asked.sequence).unwrap_or(i64::MAX);
+    if !sessions::advance(&mut tx, &session.id, sequence).await? {
+        let message = format!(
+            "sequence {} was used before (the newest is {}); open a new session",
+            asked.sequence, session.sequence
+        );
+        return Err(Refused::new(StatusCode::CONFLICT, "sequence", message).after(0));
+    }
+    let host = hosts::get(&mut tx, &session.host_uid)
+        .await?
+        .ok_or_else(Refused::session_unknown)?;
+    admitted(&host.state)?;
+    if session.key_store != "ram" {
+        hosts::settle(&mut tx, &host.uid).await?;
+    }
+    let stored = keep_events(&mut tx, &host.uid, &asked, now).await?;
+    live::put(&mut tx, &live_row(&asked, &session, ip, now)?).await?;
+    tx.commit().await?;
+
+    let target = wait_for_change(hub, &host, &asked, changed).await?;
+    let etag = target.as_ref().map(|target| target.etag.clone());
+    let mut desired = None;
+    if let Some(target) = target.filter(|target| asked.etag.as_ref() != Some(&target.etag)) {
+        let mut conn = hub.db.reader().acquire().await?;
+        desired = Some(Box::new(desired::desired(&mut conn, &host, &target).await?));
+    }
+    let now = clock::now_ms();
+    Ok(SyncAnswer {
+        etag,
+        desired,
+        next: next(hub, asked.phase, now).await?,
+        events_stored: stored,
+        time: clock::wire(now),
+    })
+}
+
+/// Stores each event once and returns the highest sequence number among them.
+async fn keep_events(
+    conn: &mut Connection,
+    uid: &str,
+    asked: &Sync,
+    now: i64,
+) -> Result<Option<u64>, Refused> {
+    for event in &asked.events {
+        let body = to_json(event)?;
+        if event.id.is_empty() || event.id.len() > 128 || body.len() > EVENT_BYTES {
+            return Err(Refused::bad_request(format!(
+                "an event must have an id of 1 to 128 bytes and at most {EVENT_BYTES} bytes in all"
+            )));
+        }
+        events::store(conn, uid, &event.id, &body, now).await?;
+    }
+    if !asked.events.is_empty() {
+        events::trim(conn, uid, EVENTS_KEPT).await?;
+    }
+    Ok(asked.events.iter().map(|event| event.sequence).max())
+}
+
+fn live_row(asked: &Sync, session: &SessionRow, ip: IpAddr, now: i64) -> Result<LiveRow, Refused> {
+    let phase = serde_json::json!(asked.phase);
+    Ok(LiveRow {
+        host_uid: session.host_uid.clone(),
+        seen_at: now,
+        phase: phase.as_str().unwrap_or("unknown").to_owned(),
+        progress: asked.progress.as_ref().map(to_json).transpose()?,
+        observed: to_json(&asked.observed)?,
+        findings: to_json(&asked.findings)?,
+        etag: asked.etag.clone(),
+        agent: session.agent.clone(),
+        mode: session.mode.clone(),
+        address: ip.to_canonical().to_string(),
+    })
+}
+
+/// The target, after holding the answer as long as the host asked for and nothing is new.
+async fn wait_for_change(
+    hub: &Hub,
+    host: &HostRow,
+    asked: &Sync,
+    mut changed: tokio::sync::watch::Receiver<u64>,
+) -> Result<Option<Target>, Refused> {
+    let wait = match asked.phase {
+        Phase::Starting | Phase::Waiting | Phase::Installing | Phase::Blocked => asked.wait,
+        _ => 0,
+    };
+    let deadline = Instant::now() + Duration::from_secs(wait.min(WAIT).into());
+    loop {
+        let mut conn = hub.db.reader().acquire().await?;
+        let target = desired::target(&mut conn, host).await?;
+        drop(conn);
+        let etag = target.as_ref().map(|target| &target.etag);
+        if etag != asked.etag.as_ref() {
+            return Ok(target);
+        }
+        match tokio::time::timeout_at(deadline, changed.changed()).await {
+            Ok(Ok(())) => {}
+            // Out of time, or the hub is stopping.
+            Ok(Err(_)) | Err(_) => return Ok(target),
+        }
+    }
+}
+
+/// Seconds until the next sync.
+async fn next(hub: &Hub, phase: Phase, now: i64) -> Result<u32, Refused> {
+    let usual = interval(hub, now).await?;
+    Ok(match phase {
+        Phase::Running | Phase::Degraded | Phase::Unknown => usual,
+        _ => usual.min(BUSY),
+    })
+}
+
+/// The polling interval of the protocol: clamp(active hosts / 800, 60, 900) s. Hosts add the
+/// jitter.
+pub(super) async fn interval(hub: &Hub, now: i64) -> Result<u32, Refused> {
+    if let Some(fixed) = hub.settings.interval {
+        return Ok(fixed);
+    }
+    let active = hosts::count_active(&hub.db, now - 3_600_000).await?;
+    Ok(u32::try_from((active / 800).clamp(60, 900)).unwrap_or(900))
+}

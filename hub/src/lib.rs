@@ -1,0 +1,20 @@
+//! The management service of burin and its command line. `main` is thin, so that tests can start a
+//! hub in their own process.
+
+mod admin;
+mod certificate;
+pub mod cli;
+mod client;
+mod clock;
+mod db;
+mod files;
+mod host_api;
+mod keys;
+mod limit;
+mod nonce;
+mod publish;
+pub mod routes;
+pub mod secret;
+pub mod serve;
+mod state;
+mod web;

@@ -1,0 +1,278 @@
+//! `burin-hub serve`: from a folder to a listening hub.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use axum_server::tls_rustls::RustlsConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::admin::auth;
+use crate::certificate::{self, Tls};
+use crate::cli::ServeArgs;
+use crate::db::{Db, accounts, audit};
+use crate::files::{self, Readers};
+use crate::keys::HubKeys;
+use crate::limit::Limits;
+use crate::nonce::Nonces;
+use crate::routes::{Access, Route, Routes};
+use crate::secret::{Secret, random_text};
+use crate::state::{Hub, Settings};
+use crate::{admin, clock, host_api, web};
+
+/// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
+pub(crate) const ADMIN_FILE: &str = "admin.json";
+/// How long running requests may take to end when the hub stops; a long poll takes 25 s.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+/// What is printed once when the hub is ready.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ready {
+    /// Where hosts reach it.
+    pub url: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Only at the first start: nobody can read it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_password: Option<Secret>,
+    /// SHA-256 of the certificate of the hub's authority, hex.
+    pub fingerprint: String,
+    /// What hosts pin: `burin.hub.root` of user-data.
+    pub root: String,
+    /// The root key lies beside the database.
+    pub unprotected: bool,
+    /// File with the authority's certificate.
+    pub ca: PathBuf,
+}
+
+/// Contents of [`ADMIN_FILE`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AdminFile {
+    pub(crate) url: String,
+    pub(crate) api_key: Secret,
+    pub(crate) ca: String,
+}
+
+/// A hub that listens.
+#[derive(Debug)]
+pub struct Running {
+    /// What to tell whoever started it.
+    pub ready: Ready,
+    handle: axum_server::Handle<SocketAddr>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    db: Db,
+}
+
+impl Running {
+    /// Waits until the hub ends by itself, or ends it.
+    ///
+    /// # Errors
+    /// What the listener says.
+    pub async fn until(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::select! {
+            ended = &mut self.task => {
+                ended.context("serving")?.context("serving")?;
+            }
+            () = stop => {
+                self.handle.graceful_shutdown(Some(STOP_WITHIN));
+                self.task.await.context("stopping")?.context("stopping")?;
+            }
+        }
+        self.db.close().await;
+        Ok(())
+    }
+}
+
+/// Every route of the hub.
+pub fn route_list() -> Vec<Route> {
+    all_routes()
+        .into_iter()
+        .flat_map(|routes| routes.list)
+        .collect()
+}
+
+fn all_routes() -> [Routes; 6] {
+    let health = Routes::new(Access::Open).add("GET", "/health", get(async || "ok\n"));
+    [
+        health,
+        host_api::routes(),
+        admin::open_routes(),
+        admin::routes(),
+        web::login_routes(),
+        web::routes(),
+    ]
+}
+
+fn router(hub: &Arc<Hub>) -> Router {
+    let mut router = Router::new();
+    for routes in all_routes() {
+        let guarded = match routes.list.first().map(|route| route.access) {
+            Some(Access::Admin) => routes
+                .router
+                .route_layer(from_fn_with_state(hub.clone(), auth::require_admin)),
+            Some(Access::Page) => routes
+                .router
+                .route_layer(from_fn_with_state(hub.clone(), auth::require_page)),
+            Some(Access::Open) | None => routes.router,
+        };
+        router = router.merge(guarded);
+    }
+    router
+        .layer(axum::middleware::from_fn(web::headers))
+        .with_state(hub.clone())
+}
+
+/// Creates what is missing, opens everything, listens.
+///
+/// # Errors
+/// A folder that cannot be written, a damaged key, an address in use; each says which.
+pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
+    let folder = &args.data;
+    make_private(folder)?;
+    let listener = std::net::TcpListener::bind(args.listen)
+        .with_context(|| format!("listening on {}", args.listen))?;
+    listener
+        .set_nonblocking(true)
+        .context("preparing the listener")?;
+    let listen = listener
+        .local_addr()
+        .context("asking for the own address")?;
+    let url = match &args.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("https://{listen}"),
+    };
+    let tls = tls(args, &url, listen)?;
+    let keys = HubKeys::load_or_create(folder)?;
+    let db = Db::open(&folder.join("hub.db")).await?;
+    let admin_password = first_admin(&db).await?;
+    write_admin_file(&db, folder, listen, &tls).await?;
+
+    let ready = Ready {
+        url: url.clone(),
+        listen,
+        admin_password,
+        fingerprint: tls.fingerprint.clone(),
+        root: keys.pin.clone(),
+        unprotected: keys.root.unprotected,
+        ca: folder.join(certificate::CA),
+    };
+    let hub = Arc::new(Hub {
+        db: db.clone(),
+        keys,
+        nonces: Nonces::new()?,
+        limits: Limits::new(args.interval),
+        settings: Settings {
+            public_url: url,
+            replace_after: args.replace_after.0,
+            interval: args.interval,
+        },
+        ca_pem: tls.ca_pem.clone(),
+        changed: tokio::sync::watch::Sender::new(0),
+        hashing: tokio::sync::Semaphore::new(2),
+    });
+    let handle = axum_server::Handle::new();
+    let task = listen_with(listener, tls, router(&hub), handle.clone()).await?;
+    Ok(Running {
+        ready,
+        handle,
+        task,
+        db,
+    })
+}
+
+async fn listen_with(
+    listener: std::net::TcpListener,
+    tls: Tls,
+    router: Router,
+    handle: axum_server::Handle<SocketAddr>,
+) -> anyhow::Result<tokio::task::JoinHandle<std::io::Result<()>>> {
+    let chain = tls.chain_pem.into_bytes();
+    let key = tls.key_pem.reveal().as_bytes().to_vec();
+    let config = RustlsConfig::from_pem(chain, key)
+        .await
+        .context("reading the hub's certificate and key")?;
+    let server = axum_server::from_tcp_rustls(listener, config)
+        .context("listening with TLS")?
+        .handle(handle)
+        .serve(router.into_make_service_with_connect_info::<SocketAddr>());
+    Ok(tokio::spawn(server))
+}
+
+fn tls(args: &ServeArgs, url: &str, listen: SocketAddr) -> anyhow::Result<Tls> {
+    match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => certificate::given(cert, key),
+        _ => certificate::load_or_create(&args.data, &certificate::names(url, listen)?),
+    }
+}
+
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("making the data folder {}", folder.display()))
+}
+
+/// Makes the admin at the first start and returns the password, which is kept as a hash only.
+async fn first_admin(db: &Db) -> anyhow::Result<Option<Secret>> {
+    let mut tx = db.begin().await?;
+    if accounts::password(&mut tx, auth::ADMIN).await?.is_some() {
+        return Ok(None);
+    }
+    let password = random_text()?;
+    accounts::set_password(&mut tx, auth::ADMIN, &auth::hash(&password)?).await?;
+    audit::record(
+        &mut tx,
+        "serve",
+        "admin.create",
+        auth::ADMIN,
+        clock::now_ms(),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(Secret::new(password)))
+}
+
+/// Writes how a client beside the data folder reaches the hub; keeps the API key it already has.
+async fn write_admin_file(
+    db: &Db,
+    folder: &Path,
+    listen: SocketAddr,
+    tls: &Tls,
+) -> anyhow::Result<()> {
+    let path = folder.join(ADMIN_FILE);
+    let old: Option<AdminFile> = match files::read(&path)? {
+        Some(bytes) => serde_json::from_slice(&bytes).ok(),
+        None => None,
+    };
+    let api_key = match old {
+        Some(old) if is_known(db, &old.api_key).await? => old.api_key,
+        _ => {
+            let mut tx = db.begin().await?;
+            let (_, key) = auth::new_api_key(&mut tx, ADMIN_FILE, clock::now_ms()).await?;
+            tx.commit().await?;
+            key
+        }
+    };
+    let mut address = listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let file = AdminFile {
+        url: format!("https://{address}"),
+        api_key,
+        ca: tls.ca_pem.clone(),
+    };
+    files::replace(&path, &serde_json::to_vec_pretty(&file)?, Readers::Owner)
+}
+
+async fn is_known(db: &Db, key: &Secret) -> anyhow::Result<bool> {
+    let hash = crate::secret::sha256(key.reveal().as_bytes());
+    Ok(accounts::api_key(db, &hash).await?.is_some())
+}

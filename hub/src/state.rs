@@ -1,0 +1,43 @@
+//! What every request handler shares.
+
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::db::Db;
+use crate::keys::HubKeys;
+use crate::limit::Limits;
+use crate::nonce::Nonces;
+
+/// Settings of `serve` that requests need.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Where hosts reach the hub, without a slash at the end.
+    pub(crate) public_url: String,
+    /// How long an old key must have been silent before a new one may take its place.
+    pub(crate) replace_after: Duration,
+    /// Fixed seconds between syncs; none for the formula of the protocol.
+    pub(crate) interval: Option<u32>,
+}
+
+/// A running hub.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) db: Db,
+    pub(crate) keys: HubKeys,
+    pub(crate) nonces: Nonces,
+    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
+    pub(crate) ca_pem: String,
+    /// Counts changes of what hosts shall be; wakes those who wait in a long poll.
+    pub(crate) changed: watch::Sender<u64>,
+    /// Password hashing takes 19 MiB each time; more at once would be a way to exhaust the hub.
+    pub(crate) hashing: Semaphore,
+}
+
+impl Hub {
+    /// Wakes every long poll.
+    pub(crate) fn wake(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
