@@ -4,6 +4,7 @@ pub mod agent;
 pub mod console;
 pub mod context;
 pub mod events;
+pub mod host;
 pub mod hub;
 pub mod init;
 pub mod installed;

@@ -1,8 +1,11 @@
 //! The binary: finds out what it is, calls, prints the chain of causes once, exits.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use burin::host;
 use burin::init::{self, Role};
 use clap::{Parser, Subcommand};
 
@@ -16,6 +19,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prints what this box is, its host ID and whether it passes the hardware check.
+    Host {
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Loads drivers for the devices that are there and for those that come (child of PID 1).
     #[command(hide = true)]
     Drivers,
@@ -55,6 +64,28 @@ fn as_first_process() -> ExitCode {
 
 fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Host { json } => {
+            let mut random = [0u8; 16];
+            ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random).map_err(
+                |_| anyhow::anyhow!("drawing a random host ID: the kernel gave no bytes"),
+            )?;
+            let report = host::report(Path::new("/"), random);
+            let shown = if json { report.json() } else { report.text() };
+            print(&shown?)
+        }
         Command::Drivers => init::drivers::run().map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Prints, and takes a closed pipe (`burin host | head`) for an ordinary end.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match std::io::stdout()
+        .write_all(text.trim_end().as_bytes())
+        .and_then(|()| writeln!(std::io::stdout()))
+    {
+        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(err).context("writing to standard output")
+        }
+        _ => Ok(ExitCode::SUCCESS),
     }
 }

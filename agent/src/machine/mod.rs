@@ -1,9 +1,12 @@
 //! The only doors to the kernel and to programs. No decisions here, no knowledge of steps.
 
+pub mod clock;
 pub mod console;
+pub mod exec;
 pub mod file;
 pub mod ioctl;
 pub mod module;
 pub mod mount;
 pub mod power;
+pub mod probe;
 pub mod uevent;
