@@ -1,1 +1,192 @@
-//! (to be written by its room)
+//! User-data: what a host or a site is told by its owner. `#cloud-config` YAML with burin's own keys
+//! and the published Palette Edge keys that map onto them. See docs/userdata.md.
+
+mod burin;
+mod install;
+mod network;
+mod palette;
+mod users;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::checks::Lowered;
+use crate::network::Network;
+use crate::yaml::{self, Problem, Reader};
+
+pub use install::Install;
+pub use users::User;
+
+/// A text that must not be seen: `Debug` and `Display` hide it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<hidden>")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<hidden>")
+    }
+}
+
+/// Everything that user-data said, checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserData {
+    pub hub: Option<Hub>,
+    pub token: Option<Secret>,
+    pub host: Host,
+    /// Findings of the hardware gate that were lowered.
+    pub checks: Lowered,
+    pub network: Network,
+    /// Credentials for registries, by what the hub lists.
+    pub registries: Vec<RegistryCredentials>,
+    pub install: Install,
+    pub users: Vec<User>,
+    pub hostname: Option<String>,
+    /// What has no effect, and why.
+    pub warnings: Vec<Problem>,
+}
+
+/// Where the hub is and how it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hub {
+    /// `https://host[:port]`, without a slash at the end.
+    pub url: String,
+    /// Digest of the hub's root document, `sha256:<hex>`.
+    pub root: Option<String>,
+    /// PEM certificates that the hub's own certificate may lead to.
+    pub ca: Vec<String>,
+}
+
+/// What the host is called.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Overrides the ID that the hardware gives.
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How to log in to a registry, and how to reach it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistryCredentials {
+    /// Host name and port as image references name it.
+    pub host: String,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub plain_http: bool,
+    /// PEM of additional roots for its certificate.
+    pub ca: Vec<String>,
+    /// The one token service that may see the credentials.
+    pub token_realm: Option<String>,
+}
+
+/// Reads user-data. An empty text is empty user-data.
+///
+/// # Errors
+/// Every problem, warnings included, when at least one is an error.
+pub fn parse(text: &str) -> Result<UserData, Vec<Problem>> {
+    let mut reader = Reader::default();
+    let mut data = UserData::default();
+    let root = yaml::parse(text).map_err(|problem| vec![problem])?;
+    if let Some(root) = &root {
+        let header = text.trim_start_matches('\u{feff}').lines().next();
+        let known = ["#cloud-config", "#kairos-config", "#node-config"];
+        if !header.is_some_and(|line| known.contains(&line.trim_end())) {
+            reader.push(
+                Problem::error(1, 1, "the first line is not the header".to_owned())
+                    .expected("`#cloud-config`"),
+            );
+        }
+        if let Some(top) = reader.map(root, "") {
+            read(top, &mut data, &mut reader);
+        }
+    }
+    data.warnings = reader.finish()?;
+    Ok(data)
+}
+
+/// Blocks of Palette and Kairos that burin does not carry out yet.
+const NOT_YET: [&str; 26] = [
+    "stages",
+    "reset",
+    "upgrade",
+    "cluster",
+    "env",
+    "providerCredentials",
+    "config_url",
+    "cloud-init-paths",
+    "strict",
+    "debug",
+    "cosign",
+    "verify",
+    "cosign-key",
+    "eject-cd",
+    "bind-pcrs",
+    "bind-public-pcrs",
+    "uki-max-entries",
+    "logs",
+    "bundles",
+    "fail_on_bundles_errors",
+    "p2p",
+    "k3s",
+    "k3s-agent",
+    "name",
+    "boot.after",
+    "initramfs",
+];
+
+fn read(mut top: yaml::Map<'_>, data: &mut UserData, reader: &mut Reader) {
+    // Palette's block first: burin's own keys win where both say something.
+    palette::read(&mut top, data, reader);
+    burin::read(&mut top, data, reader);
+    install::read(&mut top, data, reader);
+    users::read(&mut top, "users", data, reader);
+    if let Some(node) = top.get("hostname")
+        && let Some(name) = reader.text_of(node, "hostname")
+    {
+        if is_host_name(&name) {
+            data.hostname = Some(name);
+        } else {
+            reader.error(node, format!("`{name}` is not a host name"), HOST_NAME);
+        }
+    }
+    top.not_honoured(&NOT_YET, reader);
+    top.finish(reader);
+}
+
+const HOST_NAME: &str = "letters, digits and `-`, parts of at most 63 characters joined by `.`";
+
+/// RFC 1123, 2.1.
+pub(crate) fn is_host_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
+}
+
+#[cfg(test)]
+mod tests;
