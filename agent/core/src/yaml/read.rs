@@ -21,7 +21,9 @@ pub struct Map<'a> {
 impl<'a> Map<'a> {
     /// The value of a key; none when it is missing or null.
     pub fn get(&mut self, key: &'static str) -> Option<&'a Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entry(key)
             .map(|e| &e.value)
             .filter(|node| !node.is_null())
