@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use burin_api::desired::{Desired, Release};
 use burin_api::message::Mode;
 use burin_core::host::HostFacts;
+use burin_core::userdata::UserData;
 
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
+use crate::store::{Store, Verity};
 
 /// The version in every message, event and entry.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -108,6 +110,9 @@ impl<T> fmt::Debug for Hidden<T> {
     }
 }
 
+/// The store, opened once and shared by every clone of a context.
+pub type LazyStore = Arc<OnceLock<Store>>;
+
 /// What a step works with. Cheap to clone; every clone is of the same operation.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -118,13 +123,17 @@ pub struct Context {
     /// Which installation, upgrade or boot this is.
     pub operation: String,
     pub facts: Arc<HostFacts>,
-    /// The user-data as it was found, with its secrets.
+    /// The user-data in force.
+    pub user_data: Arc<UserData>,
+    /// Its text as it was found, with its secrets.
     pub user_data_text: Hidden<Arc<str>>,
     /// What the hub assigned; none while it assigned nothing.
     pub desired: Option<Arc<Desired>>,
     /// Who the host is to its hub.
     pub identity: Identity,
     pub events: Events,
+    /// Opened by [`Context::store`].
+    pub store: LazyStore,
     /// Bytes of the step under way; a step reports with [`Meter::report`].
     pub meter: Meter,
 }
@@ -139,5 +148,18 @@ impl Context {
         desired
             .map(|desired| &desired.release)
             .context("the step needs a release and none is assigned")
+    }
+
+    /// The content store on the mounted system partition, opened (and made) at first use.
+    ///
+    /// # Errors
+    /// When the system partition cannot be written or has no fs-verity.
+    pub fn store(&self) -> Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let opened = Store::open(&self.paths.store(), Verity::Required)?;
+        // Two steps may open it at once; whoever comes second drops its own.
+        Ok(self.store.get_or_init(|| opened))
     }
 }
