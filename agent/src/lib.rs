@@ -1,6 +1,7 @@
 //! The agent of burin: PID 1 of the ISO, root setup of the initramfs, service of the installed host.
 
 pub mod agent;
+pub mod check;
 pub mod console;
 pub mod context;
 pub mod events;

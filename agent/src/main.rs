@@ -1,10 +1,11 @@
 //! The binary: finds out what it is, calls, prints the chain of causes once, exits.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use burin::check::{self, Warnings};
 use burin::host;
 use burin::init::{self, Role};
 use clap::{Parser, Subcommand};
@@ -21,6 +22,20 @@ struct Arguments {
 enum Command {
     /// Prints what this box is, its host ID and whether it passes the hardware check.
     Host {
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what is wrong with a user-data file, with line, column and what to write instead.
+    Check {
+        /// The user-data file.
+        file: PathBuf,
+        /// A profile to check as well.
+        #[arg(long)]
+        profile: Option<PathBuf>,
+        /// Warnings fail, too (exit code 1; errors: 2).
+        #[arg(long)]
+        strict: bool,
         /// As JSON, for machines.
         #[arg(long)]
         json: bool,
@@ -72,6 +87,22 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             let report = host::report(Path::new("/"), random);
             let shown = if json { report.json() } else { report.text() };
             print(&shown?)
+        }
+        Command::Check {
+            file,
+            profile,
+            strict,
+            json,
+        } => {
+            let report = check::check(&file, profile.as_deref())?;
+            let shown = if json { report.json() } else { report.text() };
+            print(&shown?)?;
+            let warnings = if strict {
+                Warnings::Fail
+            } else {
+                Warnings::Pass
+            };
+            Ok(ExitCode::from(report.exit_code(warnings)))
         }
         Command::Drivers => init::drivers::run().map(|()| ExitCode::SUCCESS),
     }

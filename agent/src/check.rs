@@ -1,0 +1,180 @@
+//! `burin check`: everything wrong with a user-data file and a profile, on any machine, offline, by
+//! the code that the host itself uses.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use burin_core::yaml::{MAX_BYTES, Problem, Severity};
+use burin_core::{profile, userdata};
+use serde::Serialize;
+
+/// What `burin check --json` prints.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub files: Vec<FileReport>,
+}
+
+/// The problems of one file, in its order.
+#[derive(Debug, Serialize)]
+pub struct FileReport {
+    pub file: String,
+    pub problems: Vec<Problem>,
+}
+
+/// How strictly warnings are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Warnings {
+    Pass,
+    Fail,
+}
+
+/// Checks user-data and, where given, a profile.
+///
+/// # Errors
+/// A file cannot be read. What is wrong inside a file is in the report.
+pub fn check(user_data: &Path, profile: Option<&Path>) -> Result<Report> {
+    let mut report = Report::default();
+    let problems = match read(user_data)? {
+        Ok(text) => userdata::parse(&text).map_or_else(|found| found, |data| data.warnings),
+        Err(problem) => vec![problem],
+    };
+    report.add(user_data, problems);
+    if let Some(path) = profile {
+        let problems = match read(path)? {
+            Ok(text) => profile::parse(&text).map_or_else(|found| found, |data| data.warnings),
+            Err(problem) => vec![problem],
+        };
+        report.add(path, problems);
+    }
+    Ok(report)
+}
+
+/// The text of a file, or what is wrong with its bytes. One byte more than allowed is read, so that
+/// the parser can say that it is too long.
+fn read(path: &Path) -> Result<Result<String, Problem>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("reading {}", path.display()))?;
+    Ok(String::from_utf8(bytes).map_err(|err| {
+        let good = &err.as_bytes()[..err.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|b| **b == b'\n').count() + 1;
+        let column = good.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+        Problem::error(line, column, "this is not UTF-8".to_owned()).expected("text in UTF-8")
+    }))
+}
+
+impl Report {
+    fn add(&mut self, path: &Path, problems: Vec<Problem>) {
+        self.files.push(FileReport {
+            file: path.display().to_string(),
+            problems,
+        });
+    }
+
+    /// 0 when all is well, 2 with an error, 1 with a warning where warnings fail.
+    pub fn exit_code(&self, warnings: Warnings) -> u8 {
+        let worst = self
+            .files
+            .iter()
+            .flat_map(|f| &f.problems)
+            .map(|p| p.severity)
+            .max();
+        match (worst, warnings) {
+            (Some(Severity::Error), _) => 2,
+            (Some(Severity::Warning), Warnings::Fail) => 1,
+            _ => 0,
+        }
+    }
+
+    /// For machines.
+    ///
+    /// # Errors
+    /// Never in practice: all of it is text and numbers.
+    pub fn json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).context("writing the problems as JSON")
+    }
+
+    /// For people and editors: `file:line:column: error: message; expected ...`.
+    ///
+    /// # Errors
+    /// Never in practice: it writes to memory.
+    pub fn text(&self) -> Result<String> {
+        let mut out = String::new();
+        for file in &self.files {
+            for problem in &file.problems {
+                writeln!(out, "{}:{problem}", file.file)?;
+            }
+            if file.problems.is_empty() {
+                writeln!(out, "{}: fine", file.file)?;
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(user_data: &[u8], profile: Option<&str>) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("user-data");
+        std::fs::write(&path, user_data).unwrap();
+        let other = profile.map(|text| {
+            let path = folder.path().join("profile.yaml");
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        let mut report = check(&path, other.as_deref()).unwrap();
+        for file in &mut report.files {
+            file.file = file.file.rsplit('/').next().unwrap().to_owned();
+        }
+        report
+    }
+
+    #[test]
+    fn the_exit_code_tells_errors_from_warnings() {
+        for (text, warnings, want) in [
+            ("#cloud-config\n", Warnings::Fail, 0),
+            ("#cloud-config\nstages: {}\n", Warnings::Pass, 0),
+            ("#cloud-config\nstages: {}\n", Warnings::Fail, 1),
+            ("#cloud-config\nbruin: {}\n", Warnings::Pass, 2),
+        ] {
+            let got = report(text.as_bytes(), None).exit_code(warnings);
+            assert_eq!(got, want, "{text:?} {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn every_line_names_its_file_and_place() {
+        let got = report(b"#cloud-config\nbruin: {}\n", Some("kind: Profile\n"));
+        let text = got.text().unwrap();
+        assert!(
+            text.starts_with("user-data:2:1: error: unknown key `bruin`; expected `burin`"),
+            "{text}"
+        );
+        assert!(
+            text.contains("profile.yaml:1:1: error: `apiVersion` is missing"),
+            "{text}"
+        );
+        assert_eq!(
+            report(b"#cloud-config\n", None).text().unwrap(),
+            "user-data: fine\n"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_with_their_place() {
+        let got = report(b"#cloud-config\nab\xff\n", None);
+        assert_eq!(got.exit_code(Warnings::Pass), 2);
+        assert!(
+            got.text()
+                .unwrap()
+                .starts_with("user-data:2:3: error: this is not UTF-8")
+        );
+        assert!(check(Path::new("/nonexistent/file"), None).is_err());
+    }
+}
