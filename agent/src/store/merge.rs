@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burin_api::desired::LayerKind;
+use burin_core::kube::k3s::is_manifest;
 use burin_core::merge::{Origin, new_layers};
 use composefs::fsverity::FsVerityHashValue;
 
@@ -22,6 +23,9 @@ pub struct StackLayer {
     pub files: BTreeMap<String, String>,
     /// Whether it may replace or remove the init, the kernel or burin's own files.
     pub replaces_system: bool,
+    /// When given, and `files` is empty, the image's Kubernetes manifests are laid below this
+    /// folder, and nothing else is taken.
+    pub folder: Option<String>,
 }
 
 impl Store {
@@ -55,11 +59,11 @@ impl Store {
             replaces_system: image.replaces_system,
         };
         tree.start_image();
-        if image.files.is_empty() {
+        if image.files.is_empty() && image.folder.is_none() {
             // An image built FROM one that is in the stack adds only what is new.
             let new = below
                 .iter()
-                .filter(|lower| lower.files.is_empty())
+                .filter(|lower| lower.files.is_empty() && lower.folder.is_none())
                 .map(|lower| new_layers(&lower.diff_ids, &image.diff_ids))
                 .min_by_key(|new| new.len())
                 .unwrap_or(&image.diff_ids);
@@ -83,7 +87,16 @@ impl Store {
                 .apply(&self.read_record(diff_id)?, whole)
                 .with_context(|| format!("applying layer {diff_id}"))?;
         }
-        tree.pick(&picked, &image.files, origin)
+        match &image.folder {
+            Some(folder) if image.files.is_empty() => {
+                let manifests = manifests(&picked, folder);
+                if manifests.is_empty() {
+                    bail!("the image holds no manifest, a .yaml, .yml or .json file");
+                }
+                tree.pick(&picked, &manifests, origin)
+            }
+            _ => tree.pick(&picked, &image.files, origin),
+        }
     }
 
     /// Seals the agent's own image: one file, `/burin`.
@@ -132,6 +145,19 @@ impl Store {
         }
         Ok(objects)
     }
+}
+
+/// Where the manifests of an image go: one flat folder, names made of their paths.
+fn manifests(image: &Tree, folder: &str) -> BTreeMap<String, String> {
+    let files = image.files().filter(|path| is_manifest(path));
+    files
+        .map(|path| {
+            (
+                format!("{folder}/{}", path.replace('/', "-")),
+                path.to_owned(),
+            )
+        })
+        .collect()
 }
 
 /// Refuses kernel modules outside the OS image: the indexes of the merged tree would not have

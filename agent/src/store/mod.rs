@@ -99,6 +99,20 @@ impl Store {
         })
     }
 
+    /// The store of the system partition. A root other than `/` is that of a test or of a build
+    /// machine, whose kernel may have no fs-verity; on a host it is always required.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn of(paths: &crate::context::Paths) -> Result<Self> {
+        let verity = if paths.root == Path::new("/") {
+            Verity::Required
+        } else {
+            Verity::Off
+        };
+        Self::open(&paths.store(), verity)
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -100,6 +100,7 @@ fn image(kind: LayerKind, diff_ids: &[&String]) -> StackLayer {
         diff_ids: diff_ids.iter().map(|id| (*id).clone()).collect(),
         files: BTreeMap::new(),
         replaces_system: false,
+        folder: None,
     }
 }
 

@@ -249,6 +249,15 @@ impl Tree {
         Ok(())
     }
 
+    /// Paths of all regular files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        let files = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.kind == EntryKind::File);
+        files.map(|(path, _)| path.as_str())
+    }
+
     /// The path behind all symbolic links, inside the image.
     fn resolve(&self, path: &str) -> Result<String> {
         let symlink = |path: &str| match self.nodes.get(path).map(|node| &node.place) {

@@ -270,3 +270,28 @@ fn whiteouts_reach_layers_below_and_nothing_else() {
         ["a", "a/stays", "b", "b/new", "b/sub", "b/sub/new"]
     );
 }
+
+#[test]
+fn of_an_image_of_manifests_only_the_manifests_are_taken() {
+    let (_dir, store) = store();
+    let tar = Layer::new()
+        .file("manifests/net.yaml", b"kind: A")
+        .file("other/net.yaml", b"kind: B")
+        .file("usr/bin/evil", b"x")
+        .bytes();
+    let mut layer = image(LayerKind::Manifests, &[&import(&store, &tar).unwrap()]);
+    layer.folder = Some("usr/share/burin/manifests/cni".into());
+    let sealed = store.merge(&[layer.clone()], &[]).unwrap();
+    let files: Vec<_> = store
+        .walk(&sealed.digest, "usr/share/burin/manifests/cni")
+        .unwrap();
+    let files: Vec<_> = files
+        .iter()
+        .map(|f| f.path.rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(files, ["manifests-net.yaml", "other-net.yaml"]);
+    assert!(store.read_file(&sealed.digest, "usr/bin/evil").is_err());
+    layer.diff_ids = vec![import(&store, &Layer::new().file("a", b"x").bytes()).unwrap()];
+    let error = format!("{:#}", store.merge(&[layer], &[]).unwrap_err());
+    assert!(error.contains("holds no manifest"), "{error}");
+}
