@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 fn as_first_process() -> ExitCode {
     match init::role(Path::new("/")) {
         Ok(Role::Installer) => init::run(),
-        Ok(Role::Sysroot) => init::park("burin: the role sysroot is not built in"),
+        Ok(Role::Sysroot) => burin::sysroot::run(),
         Err(err) => init::park(&format!("burin: {err:#}")),
     }
 }

@@ -138,23 +138,7 @@ fn kernel(release: &Release) -> Vec<Finding> {
     };
     let facts = &os.facts;
     let mut findings = Vec::new();
-    match facts.kernel.as_deref() {
-        None => findings.push(block(
-            "preflight.kernel",
-            "no kernel in the OS image",
-            "a kernel of 6.6 or later",
-            "install a kernel package into the image",
-        )),
-        Some(version) if release_of(version).is_none_or(|found| found < OLDEST_KERNEL) => {
-            findings.push(block(
-                "preflight.kernel",
-                version,
-                "6.6 or later",
-                "take an image with a newer kernel",
-            ));
-        }
-        Some(version) => findings.push(fine("preflight.kernel", version, "6.6 or later")),
-    }
+    findings.push(kernel_release(facts.kernel.as_deref()));
     if let Some(problem) = &facts.kernel_problem {
         findings.push(block(
             "preflight.kernel",
@@ -193,6 +177,24 @@ fn kernel(release: &Release) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn kernel_release(kernel: Option<&str>) -> Finding {
+    match kernel {
+        None => block(
+            "preflight.kernel",
+            "no kernel in the OS image",
+            "a kernel of 6.6 or later",
+            "install a kernel package into the image",
+        ),
+        Some(version) if release_of(version).is_none_or(|found| found < OLDEST_KERNEL) => block(
+            "preflight.kernel",
+            version,
+            "6.6 or later",
+            "take an image with a newer kernel",
+        ),
+        Some(version) => fine("preflight.kernel", version, "6.6 or later"),
+    }
 }
 
 /// Major and minor of a kernel release such as `6.12.48+deb13-amd64`.

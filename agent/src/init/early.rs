@@ -66,9 +66,7 @@ const EARLY: [Early; 6] = [
 /// Prepares the machine for the agent. Only a missing `/proc`, `/sys`, `/dev` or `/run` is fatal;
 /// everything else is said and lived without.
 pub(super) fn prepare() -> Result<()> {
-    for early in &EARLY {
-        mount_virtual(early)?;
-    }
+    mounts()?;
     std::fs::create_dir_all(LOGS).with_context(|| format!("making {LOGS}"))?;
     for (what, outcome) in [
         ("module helper", module_helper()),
@@ -87,6 +85,14 @@ pub(super) fn prepare() -> Result<()> {
     Ok(())
 }
 
+/// The virtual file systems that everything else needs.
+///
+/// # Errors
+/// When one cannot be mounted.
+pub(crate) fn mounts() -> Result<()> {
+    EARLY.iter().try_for_each(mount_virtual)
+}
+
 fn mount_virtual(early: &Early) -> Result<()> {
     let source = Source {
         device: Path::new(early.kind),
@@ -103,7 +109,8 @@ fn mount_virtual(early: &Early) -> Result<()> {
 
 /// The kernel asks for modules by running a program (`fs-vfat` at a mount, `crypto-sha512` at the
 /// first verity file): this binary, known by the name it is called under.
-fn module_helper() -> Result<()> {
+pub(crate) fn module_helper() -> Result<()> {
+    std::fs::create_dir_all("/run/burin").context("making /run/burin")?;
     match symlink(PROGRAM, HELPER) {
         Err(err) if err.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(err).context("making the module helper");

@@ -2,11 +2,11 @@
 //! it after a crash and leaves the machine when the agent says so.
 
 pub mod drivers;
-mod early;
+pub(crate) mod early;
 mod font;
 mod leave;
-mod panic;
-mod say;
+pub(crate) mod panic;
+pub(crate) mod say;
 mod supervise;
 
 use std::path::Path;

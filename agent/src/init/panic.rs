@@ -13,7 +13,7 @@ const AGAIN: &str = "BURIN_INIT_AGAIN";
 const MOST: u32 = 3;
 
 /// Replaces the panic hook. It never returns, so neither unwinding nor abort takes PID 1 away.
-pub(super) fn catch() {
+pub(crate) fn catch() {
     std::panic::set_hook(Box::new(|info| {
         say::everywhere(&format!("burin: PID 1 has a fault: {info}"));
         let times = std::env::var(AGAIN)

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::machine::console;
 
 /// Writes a line wherever somebody may read it. Nothing here may fail: it is the last resort.
-pub(super) fn everywhere(line: &str) {
+pub(crate) fn everywhere(line: &str) {
     quietly(line);
     for one in console::find(Path::new("/")) {
         // A console that is gone is no reason to lose the others.

@@ -1,1 +1,192 @@
-//! (to be written by its room)
+//! PID 1 of an installed host's initramfs: finds the system partition, mounts root and agent by
+//! their digests, renders the writable places, moves to the root and executes its init.
+
+mod copy;
+mod etc;
+mod identity;
+mod partition;
+mod switch;
+mod var;
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use burin_core::boot::BootTarget;
+use nix::mount::MsFlags;
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::init::{self, early, say};
+use crate::machine::file::{self, Mode};
+use crate::machine::mount::{QUIET, Source, mount};
+use crate::machine::power::{self, Leave};
+use crate::store::{Store, Verity};
+
+/// Where the new root is put together.
+const ROOT: &str = "/sysroot";
+const SYSTEM: &str = "/run/burin/system";
+const ESP: &str = "/run/burin/esp";
+const DATA: &str = "/run/burin/data";
+/// What this initramfs did, for the agent.
+pub const REPORT: &str = "/run/burin/boot.json";
+/// Why the last boot did not come up, on the system partition.
+pub const LAST_WORDS: &str = "last-words.json";
+/// How long a person can read the reason before the machine restarts.
+const READING_TIME: Duration = Duration::from_secs(15);
+
+/// What the initramfs found and how long it took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BootReport {
+    pub generation: u64,
+    pub root: String,
+    pub agent: String,
+    /// Milliseconds since the kernel started, when this initramfs got control and when it left.
+    pub started: u64,
+    pub left: u64,
+    /// What is not as it should be though the host boots, for example a missing data partition.
+    pub troubles: Vec<String>,
+}
+
+/// Why a generation did not come up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWords {
+    pub generation: u64,
+    /// `initramfs`.
+    pub place: String,
+    /// Outermost first.
+    pub causes: Vec<String>,
+}
+
+/// Runs as PID 1 and never returns.
+pub fn run() -> ! {
+    init::panic::catch();
+    let started = since_boot();
+    let err = match boot(started) {
+        Ok(never) => match never {},
+        Err(err) => err,
+    };
+    give_up(&err)
+}
+
+fn boot(started: u64) -> Result<Infallible> {
+    early::mounts().context("mounting the virtual file systems")?;
+    early::module_helper()?;
+    let line = std::fs::read_to_string("/proc/cmdline").context("reading the command line")?;
+    let target = BootTarget::parse(&line)?;
+    let mut report = BootReport {
+        generation: target.generation,
+        root: target.root.clone(),
+        agent: target.agent.clone(),
+        started,
+        ..BootReport::default()
+    };
+    let disk = partition::find(&target.system)?;
+    mount_system(&disk.system)?;
+    let root = Path::new(ROOT);
+    mount_images(&target, root)?;
+    if let Err(err) = mount_esp(disk.esp.as_deref()) {
+        report.troubles.push(format!("{err:#}"));
+    }
+    let system = Path::new(SYSTEM);
+    etc::render(system, root, target.generation)?;
+    report.troubles.extend(var::mount_all(
+        disk.data.as_deref(),
+        Path::new(DATA),
+        root,
+        target.generation,
+    )?);
+    mask_services()?;
+    for trouble in &report.troubles {
+        say::everywhere(&format!("burin: {trouble}"));
+    }
+    report.left = since_boot();
+    let text = serde_json::to_vec(&report).context("writing the boot report")?;
+    std::fs::write(REPORT, text).context("writing the boot report")?;
+    switch::to(root)
+}
+
+fn mount_system(device: &Path) -> Result<()> {
+    let source = Source {
+        device,
+        kind: "ext4",
+        flags: MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME,
+        options: "",
+    };
+    mount(source, Path::new(SYSTEM)).context("the system partition does not mount")
+}
+
+/// The root and, over its mount point, the agent: each by its own digest.
+fn mount_images(target: &BootTarget, root: &Path) -> Result<()> {
+    std::fs::create_dir_all(root).context("making the new root's mount point")?;
+    let store = Store::open(&Path::new(SYSTEM).join("store"), Verity::Required)?;
+    store.mount(&target.root, root)?;
+    store.mount(&target.agent, &root.join("usr/lib/burin"))
+}
+
+fn mount_esp(device: Option<&Path>) -> Result<()> {
+    let device = device.context("the disk has no boot partition: upgrades are not possible")?;
+    let source = Source {
+        device,
+        kind: "vfat",
+        flags: QUIET,
+        options: "umask=0077",
+    };
+    mount(source, Path::new(ESP)).context("the boot partition does not mount")
+}
+
+/// systemd's own judges of a boot would mark it good without the health gate, or rewrite the loader.
+fn mask_services() -> Result<()> {
+    let folder = Path::new("/run/systemd/system");
+    std::fs::create_dir_all(folder).context("making the folder for masks")?;
+    for unit in [
+        "systemd-bless-boot.service",
+        "systemd-boot-update.service",
+        "systemd-boot-check-no-failures.service",
+    ] {
+        std::os::unix::fs::symlink("/dev/null", folder.join(unit))
+            .with_context(|| format!("masking {unit}"))?;
+    }
+    Ok(())
+}
+
+/// Says why on all consoles, keeps the reason on the disk if it can, and restarts: the boot loader
+/// counted this try and falls back when there are none left.
+fn give_up(err: &anyhow::Error) -> ! {
+    say::everywhere(&format!("burin: this generation does not come up: {err:#}"));
+    if let Err(err) = keep_last_words(err) {
+        say::everywhere(&format!("burin: the reason is not kept: {err:#}"));
+    }
+    say::everywhere(&format!(
+        "burin: restarting in {} s; the boot loader goes back to the last good generation",
+        READING_TIME.as_secs()
+    ));
+    switch::pause(READING_TIME);
+    nix::unistd::sync();
+    match power::leave(Leave::Reboot) {
+        Ok(never) => match never {},
+        Err(err) => init::park(&format!("burin: {err:#}; press the reset button")),
+    }
+}
+
+fn keep_last_words(err: &anyhow::Error) -> Result<()> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").context("reading the mounts")?;
+    crate::machine::mount::mounted_at(&mounts, SYSTEM)
+        .context("the system partition is not mounted")?;
+    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let words = LastWords {
+        generation: BootTarget::parse(&line).map_or(0, |target| target.generation),
+        place: "initramfs".to_owned(),
+        causes: err.chain().map(ToString::to_string).collect(),
+    };
+    let path = PathBuf::from(SYSTEM).join(LAST_WORDS);
+    file::replace(&path, &serde_json::to_vec(&words)?, Mode::Private)
+}
+
+/// Milliseconds since the kernel started, from the clock that counts through suspend as well.
+fn since_boot() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}

@@ -25,76 +25,84 @@ fn add(facts: &mut FactsBuilder, path: &str, content: &str) {
     }
 }
 
+/// Name, paths (`>` marks a link), release and path of the kernel.
+type Row = (
+    &'static str,
+    &'static [&'static str],
+    Option<(&'static str, &'static str)>,
+);
+
 /// Paths as the published images have them, reduced to what matters.
+const PUBLISHED: [Row; 8] = [
+    (
+        "Debian 13",
+        &[
+            "boot/vmlinuz-6.12.48+deb13-amd64",
+            "boot/System.map-6.12.48+deb13-amd64",
+            "usr/lib/modules/6.12.48+deb13-amd64/modules.dep",
+        ],
+        Some(("6.12.48+deb13-amd64", "boot/vmlinuz-6.12.48+deb13-amd64")),
+    ),
+    (
+        "Ubuntu 24.04, before the merged /usr of the tar",
+        &[
+            "boot/vmlinuz-6.8.0-31-generic",
+            "lib/modules/6.8.0-31-generic/modules.dep",
+        ],
+        Some(("6.8.0-31-generic", "boot/vmlinuz-6.8.0-31-generic")),
+    ),
+    (
+        "Fedora bootc",
+        &[
+            "usr/lib/modules/6.14.9-300.fc42.x86_64/vmlinuz",
+            "usr/lib/modules/6.14.9-300.fc42.x86_64/config",
+        ],
+        Some((
+            "6.14.9-300.fc42.x86_64",
+            "usr/lib/modules/6.14.9-300.fc42.x86_64/vmlinuz",
+        )),
+    ),
+    (
+        "openSUSE: link in /boot, file beside the modules",
+        &[
+            "boot/vmlinuz-6.4.0-150600.21-default>",
+            "usr/lib/modules/6.4.0-150600.21-default/vmlinuz",
+        ],
+        Some((
+            "6.4.0-150600.21-default",
+            "usr/lib/modules/6.4.0-150600.21-default/vmlinuz",
+        )),
+    ),
+    (
+        "Kairos on Ubuntu: a link beside the file",
+        &[
+            "boot/vmlinuz>",
+            "boot/vmlinuz-6.8.0-60-generic",
+            "usr/lib/modules/6.8.0-60-generic/modules.dep",
+        ],
+        Some(("6.8.0-60-generic", "boot/vmlinuz-6.8.0-60-generic")),
+    ),
+    (
+        "two kernels: the newer by number",
+        &[
+            "boot/vmlinuz-6.9.1",
+            "lib/modules/6.9.1/modules.dep",
+            "boot/vmlinuz-6.12.1",
+            "lib/modules/6.12.1/modules.dep",
+        ],
+        Some(("6.12.1", "boot/vmlinuz-6.12.1")),
+    ),
+    (
+        "a kernel without its modules",
+        &["boot/vmlinuz-6.12.1"],
+        None,
+    ),
+    ("a container image without a kernel", &["usr/bin/sh"], None),
+];
+
 #[test]
 fn the_kernel_is_found_where_the_distributions_put_it() {
-    let rows: [(&str, &[&str], Option<(&str, &str)>); 8] = [
-        (
-            "Debian 13",
-            &[
-                "boot/vmlinuz-6.12.48+deb13-amd64",
-                "boot/System.map-6.12.48+deb13-amd64",
-                "usr/lib/modules/6.12.48+deb13-amd64/modules.dep",
-            ],
-            Some(("6.12.48+deb13-amd64", "boot/vmlinuz-6.12.48+deb13-amd64")),
-        ),
-        (
-            "Ubuntu 24.04, before the merged /usr of the tar",
-            &[
-                "boot/vmlinuz-6.8.0-31-generic",
-                "lib/modules/6.8.0-31-generic/modules.dep",
-            ],
-            Some(("6.8.0-31-generic", "boot/vmlinuz-6.8.0-31-generic")),
-        ),
-        (
-            "Fedora bootc",
-            &[
-                "usr/lib/modules/6.14.9-300.fc42.x86_64/vmlinuz",
-                "usr/lib/modules/6.14.9-300.fc42.x86_64/config",
-            ],
-            Some((
-                "6.14.9-300.fc42.x86_64",
-                "usr/lib/modules/6.14.9-300.fc42.x86_64/vmlinuz",
-            )),
-        ),
-        (
-            "openSUSE: link in /boot, file beside the modules",
-            &[
-                "boot/vmlinuz-6.4.0-150600.21-default>",
-                "usr/lib/modules/6.4.0-150600.21-default/vmlinuz",
-            ],
-            Some((
-                "6.4.0-150600.21-default",
-                "usr/lib/modules/6.4.0-150600.21-default/vmlinuz",
-            )),
-        ),
-        (
-            "Kairos on Ubuntu: a link beside the file",
-            &[
-                "boot/vmlinuz>",
-                "boot/vmlinuz-6.8.0-60-generic",
-                "usr/lib/modules/6.8.0-60-generic/modules.dep",
-            ],
-            Some(("6.8.0-60-generic", "boot/vmlinuz-6.8.0-60-generic")),
-        ),
-        (
-            "two kernels: the newer by number",
-            &[
-                "boot/vmlinuz-6.9.1",
-                "lib/modules/6.9.1/modules.dep",
-                "boot/vmlinuz-6.12.1",
-                "lib/modules/6.12.1/modules.dep",
-            ],
-            Some(("6.12.1", "boot/vmlinuz-6.12.1")),
-        ),
-        (
-            "a kernel without its modules",
-            &["boot/vmlinuz-6.12.1"],
-            None,
-        ),
-        ("a container image without a kernel", &["usr/bin/sh"], None),
-    ];
-    for (name, paths, want) in rows {
+    for (name, paths, want) in PUBLISHED {
         let paths = paths.iter().map(|path| match path.strip_suffix('>') {
             Some(path) => (path, EntryKind::Symlink),
             None => (*path, EntryKind::File),
