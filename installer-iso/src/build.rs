@@ -191,10 +191,30 @@ fn entry(order: u32, title: &str, mode: &str, extra: &[String]) -> String {
 fn read_user_data(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path)
         .map_err(|error| Refused(format!("user-data {}: {error}", path.display())))?;
-    if std::str::from_utf8(&bytes).is_err() {
+    let Ok(text) = std::str::from_utf8(&bytes) else {
         return Err(Refused(format!("user-data {}: not UTF-8 text", path.display())).into());
-    }
+    };
+    check_user_data(path, text)?;
     Ok(bytes)
+}
+
+/// A host that meets a mistake on site can only wait for a person, so none gets onto the medium.
+fn check_user_data(path: &Path, text: &str) -> Result<()> {
+    match burin_core::userdata::parse(text) {
+        Ok(data) => {
+            for warning in data.warnings {
+                eprintln!("{}:{warning}", path.display());
+            }
+            Ok(())
+        }
+        Err(problems) => {
+            let lines: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("{}:{problem}", path.display()))
+                .collect();
+            Err(Refused(lines.join("\n")).into())
+        }
+    }
 }
 
 fn missing(field: &str) -> Refused {

@@ -229,6 +229,14 @@ fn bad_input_exits_with_2_names_the_place_and_builds_nothing() {
             ("user-data", &large, "does not fit in the area"),
         ),
         (
+            "a mistake in user-data",
+            (
+                "user-data",
+                "#cloud-config\nbruin: {}\n",
+                "user-data:2:1: error: unknown key `bruin`; expected `burin`, perhaps",
+            ),
+        ),
+        (
             "not text",
             (
                 "iso.yaml",

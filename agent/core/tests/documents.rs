@@ -1,0 +1,52 @@
+//! The examples of docs/userdata.md and docs/profile.md are what the parsers take.
+
+use burin_core::yaml::Problem;
+use burin_core::{profile, userdata};
+
+const USERDATA: &str = include_str!("../../../docs/userdata.md");
+const PROFILE: &str = include_str!("../../../docs/profile.md");
+
+fn examples(document: &str) -> Vec<&str> {
+    document
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
+}
+
+fn told(problems: &[Problem]) -> String {
+    problems.iter().map(|p| format!("{p}\n")).collect()
+}
+
+#[test]
+fn every_example_of_user_data_is_taken_without_a_warning() {
+    let examples = examples(USERDATA);
+    assert!(examples.len() >= 5);
+    for text in examples {
+        let data = userdata::parse(text).unwrap_or_else(|p| panic!("{}\n{text}", told(&p)));
+        assert_eq!(told(&data.warnings), "", "{text}");
+        assert_ne!(
+            data,
+            userdata::UserData::default(),
+            "nothing was read\n{text}"
+        );
+    }
+}
+
+#[test]
+fn every_example_of_a_profile_is_taken_without_a_warning() {
+    let examples = examples(PROFILE);
+    assert!(examples.len() >= 2);
+    for text in examples {
+        let profile = profile::parse(text).unwrap_or_else(|p| panic!("{}\n{text}", told(&p)));
+        assert_eq!(told(&profile.warnings), "", "{text}");
+        assert!(profile.kubernetes.is_some(), "{text}");
+    }
+}
+
+#[test]
+fn every_check_is_named_in_the_document() {
+    for name in burin_core::checks::NAMES {
+        assert!(USERDATA.contains(&format!("`{name}`")), "{name}");
+    }
+}
