@@ -10,7 +10,7 @@ fn examples(document: &str) -> Vec<&str> {
     document
         .split("```yaml\n")
         .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
+        .filter_map(|rest| rest.split("```").next())
         .collect()
 }
 

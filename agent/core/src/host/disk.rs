@@ -95,6 +95,45 @@ impl Disk {
             .collect()
     }
 
+    /// Whether a path is a link to this disk: one that is there, or one under `/dev/disk/by-id` that
+    /// udev would make. The installer runs no udev, and owners copy these names from elsewhere.
+    pub fn has_link(&self, path: &str) -> bool {
+        self.links.iter().any(|link| link == path)
+            || path
+                .strip_prefix("/dev/disk/by-id/")
+                .is_some_and(|name| self.ids().iter().any(|id| id == name))
+    }
+
+    /// Names by udev's rules (systemd, rules.d/60-persistent-storage.rules).
+    fn ids(&self) -> Vec<String> {
+        // udev replaces runs of blanks by one `_` and leaves out those at the ends.
+        let join = |text: &str| text.split_whitespace().collect::<Vec<_>>().join("_");
+        let (model, serial) = (join(&self.model), join(&self.serial));
+        let mut ids = Vec::new();
+        if !serial.is_empty() {
+            match self.bus {
+                Bus::Nvme => {
+                    ids.push(format!("nvme-{model}_{serial}"));
+                    ids.push(format!("nvme-{model}_{serial}_1"));
+                }
+                Bus::Ata => ids.push(format!("ata-{model}_{serial}")),
+                Bus::Mmc => ids.push(format!("mmc-{model}_{serial}")),
+                // The kernel gives at most 20 characters of it.
+                Bus::Virtio => ids.push(format!("virtio-{serial}")),
+                Bus::Scsi | Bus::Sd | Bus::Usb | Bus::Other => {}
+            }
+        }
+        match (self.bus, self.wwn.strip_prefix("naa.")) {
+            (Bus::Nvme, _) if !self.wwn.is_empty() => ids.push(format!("nvme-{}", self.wwn)),
+            (_, Some(name)) => {
+                ids.push(format!("wwn-0x{name}"));
+                ids.push(format!("scsi-3{name}"));
+            }
+            _ => {}
+        }
+        ids
+    }
+
     /// Path of the device node.
     pub fn node(&self) -> String {
         format!("/dev/{}", self.name)

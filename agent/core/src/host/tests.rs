@@ -176,6 +176,39 @@ fn a_usb_enclosure_is_removable_and_an_sata_disk_has_a_serial() {
 }
 
 #[test]
+fn a_disk_answers_to_the_names_that_udev_would_give() {
+    let disk = |bus, model: &str, serial: &str, wwn: &str| Disk {
+        bus,
+        model: model.to_owned(),
+        serial: serial.to_owned(),
+        wwn: wwn.to_owned(),
+        links: vec!["/dev/disk/by-path/x".to_owned()],
+        ..Disk::default()
+    };
+    let nvme = disk(Bus::Nvme, "Samsung SSD 980", "S64A", "eui.0025385b71b3a1c2");
+    let sata = disk(
+        Bus::Ata,
+        "Samsung SSD 870",
+        "S3Z9NB",
+        "naa.5002538e40a3b1c2",
+    );
+    let bare = disk(Bus::Nvme, "", "", "");
+    for (disk, name, want) in [
+        (&nvme, "by-id/nvme-Samsung_SSD_980_S64A", true),
+        (&nvme, "by-id/nvme-eui.0025385b71b3a1c2", true),
+        (&nvme, "by-id/nvme-Samsung_SSD_980_S64B", false),
+        (&nvme, "by-path/x", true),
+        (&nvme, "by-path/y", false),
+        (&sata, "by-id/ata-Samsung_SSD_870_S3Z9NB", true),
+        (&sata, "by-id/wwn-0x5002538e40a3b1c2", true),
+        (&bare, "by-id/nvme-_", false),
+        (&bare, "by-id/nvme-", false),
+    ] {
+        assert_eq!(disk.has_link(&format!("/dev/disk/{name}")), want, "{name}");
+    }
+}
+
+#[test]
 fn an_sd_card_is_removable_and_an_emmc_is_not() {
     for (kind, bus, removable) in [("MMC", Bus::Mmc, false), ("SD", Bus::Sd, true)] {
         let got = disk(

@@ -122,7 +122,7 @@ pub fn choose<'a>(
         }
         (None, Selector::Auto) => (usable, false),
         (None, Selector::Path(path)) => {
-            let by_path = |c: &&Candidate| c.disk.node() == *path || c.disk.links.contains(path);
+            let by_path = |c: &&Candidate| c.disk.node() == *path || c.disk.has_link(path);
             (usable.into_iter().filter(by_path).collect(), true)
         }
         (None, Selector::Fields(fields)) => (by_fields(usable, fields), true),

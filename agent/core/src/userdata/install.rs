@@ -2,6 +2,7 @@
 
 use super::UserData;
 use crate::layout::{DEFAULT_SYSTEM, Existing, Selector, parse_size};
+use crate::persistent::may_be_bound;
 use crate::profile::check_argument;
 use crate::yaml::{Map, Node, Problem, Reader, Value};
 
@@ -104,7 +105,7 @@ pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
             reader.error(
                 node,
                 format!("`{path}` cannot persist"),
-                "an absolute path below /etc, /home, /opt, /root, /srv or /usr/local",
+                "an absolute path outside of what is verified, like /srv/data",
             );
         }
     }
@@ -168,19 +169,9 @@ fn grub_options(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
     options.finish(reader);
 }
 
-/// A folder of its own below a place that may be writable; never one that the verified root serves.
+/// A path that fits into a mount table and hides nothing that the generation verifies or renders.
 fn is_bind_path(path: &str) -> bool {
-    const ROOTS: [&str; 6] = ["/etc", "/home", "/opt", "/root", "/srv", "/usr/local"];
-    let clean = path
-        .strip_prefix('/')
-        .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
-    clean
-        && !path.chars().any(|c| c.is_control() || c.is_whitespace())
-        && ROOTS.iter().any(|root| {
-            path.strip_prefix(root)
-                .is_some_and(|rest| rest.starts_with('/'))
-                || (path == *root && matches!(*root, "/home" | "/root" | "/srv"))
-        })
+    may_be_bound(path) && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
 fn selector(node: &Node, reader: &mut Reader) -> Result<Selector, String> {

@@ -174,7 +174,7 @@ const MISTAKES: [(&str, &str); 17] = [
     ),
     (
         "#cloud-config\ninstall: { bind_mounts: [/usr/bin] }",
-        "2:26: error: `/usr/bin` cannot persist; expected an absolute path below /etc, /home, /opt, /root, /srv or /usr/local",
+        "2:26: error: `/usr/bin` cannot persist; expected an absolute path outside of what is verified, like /srv/data",
     ),
     (
         "#cloud-config\ninstall: { reboot: true, poweroff: true }",
