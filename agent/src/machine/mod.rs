@@ -1,5 +1,6 @@
 //! The only doors to the kernel and to programs. No decisions here, no knowledge of steps.
 
+pub mod block;
 pub mod clock;
 pub mod console;
 pub mod exec;
