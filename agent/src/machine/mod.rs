@@ -6,6 +6,7 @@ pub mod console;
 pub mod exec;
 pub mod file;
 pub mod ioctl;
+pub mod link;
 pub mod module;
 pub mod mount;
 pub mod power;
