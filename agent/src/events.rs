@@ -134,8 +134,7 @@ impl Events {
         let mut state = self.lock();
         let before = state.view.clone();
         state.view.fact(fact);
-        let repeats = matches!(fact, Fact::Phase(_) | Fact::Address(_) | Fact::HubState(_));
-        if repeats && state.view == before {
+        if state.view == before {
             return;
         }
         for line in view::fact_line(fact) {
@@ -183,6 +182,12 @@ impl Events {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
+    }
+
+    /// Sequence number of the newest event.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.lock().sequence
     }
 
     /// The serial lines after number `after`, with the number of the newest.

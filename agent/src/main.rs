@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use burin::agent::{self, Life};
 use burin::check::{self, Warnings};
+use burin::context::Paths;
 use burin::host;
 use burin::init::{self, Role};
 use clap::{Parser, Subcommand};
@@ -40,6 +42,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Installs this machine (in the ISO, as the child of PID 1).
+    #[command(hide = true)]
+    Agent,
+    /// Brings the installed generation up and talks to the hub (started by burin.service).
+    #[command(hide = true)]
+    Service,
     /// Loads drivers for the devices that are there and for those that come (child of PID 1).
     #[command(hide = true)]
     Drivers,
@@ -104,6 +112,8 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             };
             Ok(ExitCode::from(report.exit_code(warnings)))
         }
+        Command::Agent => agent::run(Life::Installer, &Paths::default()),
+        Command::Service => agent::run(Life::Service, &Paths::default()),
         Command::Drivers => init::drivers::run().map(|()| ExitCode::SUCCESS),
     }
 }

@@ -14,7 +14,7 @@ use crate::checks::Lowered;
 use crate::network::Network;
 use crate::yaml::{self, Problem, Reader};
 
-pub use install::Install;
+pub use install::{Install, Then};
 pub use users::User;
 
 /// A text that must not be seen: `Debug` and `Display` hide it.

@@ -94,6 +94,15 @@ impl Links {
     }
 }
 
+impl Links {
+    /// Waits until anything about the links is other than when it was last asked for.
+    pub async fn changed(&mut self) {
+        if self.states.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// What the tasks share.
 #[derive(Debug)]
 struct Keeper {

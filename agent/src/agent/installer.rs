@@ -1,0 +1,351 @@
+//! The installer's life: look, gate, register, take the profile, choose the disk, install, leave.
+
+mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use burin_api::desired::Desired;
+use burin_api::event::{EventKind, Finding};
+use burin_api::message::{Mode, Phase};
+use burin_core::checks::is_blocked;
+use burin_core::host::HostFacts;
+use burin_core::layout::Layout;
+use burin_core::plan::{Goal, Step, plan};
+use burin_core::record::Record;
+use burin_core::userdata::Then;
+use burin_core::view::Fact;
+use tokio::time::timeout;
+
+use target::Target;
+
+use super::disks::{self, Found};
+use super::talk::Talk;
+use super::{gate, look, start};
+use crate::console::{self, Use};
+use crate::context::{Context, LazyStore, Paths};
+use crate::events::{Events, Meter};
+use crate::hub::Identity;
+use crate::machine::link::Links;
+use crate::machine::probe;
+use crate::perform::{self, random_uuid};
+use crate::record::Keeper;
+use crate::steps::{self, Failure, Outcome};
+
+/// How long the first look waits for an address: links need seconds to come up, leases too.
+const NETWORK: Duration = Duration::from_secs(30);
+/// How often a host that cannot go on looks at its hardware again: a person may be changing it.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Everything that stays the same during one life of the installer.
+struct Installer {
+    paths: Paths,
+    boot_id: String,
+    given: start::Given,
+    identity: Identity,
+    keeper: Keeper,
+    operation: String,
+    store: LazyStore,
+    talk: Talk,
+    /// Milliseconds since 1970.
+    floor: u64,
+    /// The partitions that this life made or goes on with.
+    layout: Option<Layout>,
+}
+
+pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result<Outcome> {
+    console::start(events, &paths.root, Use::All);
+    events.tell(&Fact::Phase(Phase::Starting));
+    let floor = start::built(paths);
+    start::raise_clock(events, floor);
+    let place = paths.root.join("etc/burin/user-data");
+    let given = start::user_data(events, &[place])
+        .map_err(|err| Failure::never("the user-data cannot be used", ADVICE).because(err))?;
+    let mut links = Links::up(&paths.root, &given.data.network).context("starting the network")?;
+    // Without an address the rest is still shown; the links go on trying.
+    if timeout(NETWORK, links.wait_for_address()).await.is_err() {
+        events.note("no network address yet; check the cable, the switch and the DHCP server");
+    }
+    tokio::spawn(show_address(events.clone(), links));
+    let facts = probe::look(&paths.root).facts;
+    let mut installer = assemble(paths, boot_id, events, given, &facts, floor).await?;
+    let outcome = installer.work().await?;
+    installer.leave(outcome).await
+}
+
+const ADVICE: &str = "Correct the user-data with `burin check` and build the ISO again.";
+
+/// Keeps the links alive and shows the address whenever it changes.
+async fn show_address(events: Events, mut links: Links) {
+    loop {
+        let address = links.address().map(|address| address.to_string());
+        events.tell(&Fact::Address(address.unwrap_or_default()));
+        links.changed().await;
+    }
+}
+
+async fn assemble(
+    paths: &Paths,
+    boot_id: &str,
+    events: &Events,
+    given: start::Given,
+    facts: &HostFacts,
+    floor: u64,
+) -> Result<Installer> {
+    let found = disks::look(paths, facts);
+    let (identity, record, layout) = beginning(paths, events, &given, &found)?;
+    events.operation(&record.operation);
+    let registration = identity.registration();
+    let id = start::host_id(&given.data, facts, &identity);
+    identity.register(paths, |it| {
+        it.host_id = id.id.to_string();
+        it.host_id_source = id.source.name().to_owned();
+    })?;
+    let settings = start::hub_settings(&given.data, registration.host_uid.is_some())
+        .map_err(|err| Failure::never("the user-data cannot be used", ADVICE).because(err))?;
+    start::tell_names(events, &id, settings.as_ref());
+    let introduction =
+        start::introduction(&given.data, facts, &id, boot_id, Mode::Installer, &|disk| {
+            disks::describe(&found, disk)
+        });
+    let medium = disks::boot_medium(paths, facts);
+    let findings = gate::hardware(facts, &given.data, medium.as_deref(), floor);
+    let phase = match is_blocked(&findings) {
+        true => Phase::Blocked,
+        false => Phase::Starting,
+    };
+    let talk = Talk::start(
+        paths,
+        events,
+        &identity,
+        settings,
+        introduction,
+        (phase, findings),
+    );
+    Ok(Installer {
+        paths: paths.clone(),
+        boot_id: boot_id.to_owned(),
+        given,
+        keeper: Keeper::new(paths, record.clone()),
+        identity,
+        operation: record.operation,
+        store: LazyStore::default(),
+        talk,
+        floor,
+        layout,
+    })
+}
+
+/// Who this host is: as a half-finished installation says, or anew.
+fn beginning(
+    paths: &Paths,
+    events: &Events,
+    given: &start::Given,
+    found: &[Found],
+) -> Result<(Identity, Record, Option<Layout>)> {
+    let resumed = resume(paths, found).unwrap_or_else(|err| {
+        // The rules treat that disk as a live host; nothing on it is touched.
+        events.report(
+            EventKind::Note,
+            "",
+            &err.context("resuming an installation"),
+        );
+        None
+    });
+    if let Some((identity, record, layout)) = resumed {
+        events.note(format!("going on with the installation on {}", layout.disk));
+        return Ok((identity, record, Some(layout)));
+    }
+    let identity = firmware_identity(events, &given.text.0)?;
+    Ok((identity, Record::new(&random_uuid()?), None))
+}
+
+/// The identity, the record and the partitions of a half-finished installation.
+fn resume(paths: &Paths, found: &[Found]) -> Result<Option<(Identity, Record, Layout)>> {
+    let Some((layout, device)) = disks::half_finished(paths, found) else {
+        return Ok(None);
+    };
+    disks::with_mounted(paths, &device, "ext4", &paths.system, |at| {
+        let there = Paths {
+            system: at.to_owned(),
+            ..paths.clone()
+        };
+        let identity = Identity::find(&there)?;
+        let record = Keeper::find(&there)?;
+        let found = identity.zip(record);
+        Ok(found.map(|(identity, record)| (identity, record, layout.clone())))
+    })
+}
+
+/// A key in RAM. Until the disk holds it, the firmware keeps its seed where it can.
+fn firmware_identity(_events: &Events, user_data: &str) -> Result<Identity> {
+    Identity::make(user_data)
+}
+
+impl Installer {
+    /// Comes back when the machine is to be left.
+    async fn work(&mut self) -> Result<Outcome> {
+        loop {
+            let (facts, medium) = self.look().await?;
+            let mut findings =
+                gate::hardware(&facts, &self.given.data, medium.as_deref(), self.floor);
+            if is_blocked(&findings) {
+                self.block(&findings).await;
+                continue;
+            }
+            let desired = self.talk.word.borrow_and_update().desired.clone();
+            let Some(desired) = desired else {
+                self.talk.findings(&findings);
+                self.talk.phase(Phase::Waiting);
+                self.talk.news(LOOK_AGAIN).await;
+                continue;
+            };
+            let release = &desired.release;
+            self.talk.events.tell(&Fact::Release {
+                name: release.name.clone(),
+                version: release.version.clone(),
+            });
+            let found = self.disks(&facts).await?;
+            let target = match self.target(&found, &desired, medium) {
+                Ok(target) => target,
+                Err(refusal) => {
+                    findings.push(refusal);
+                    self.block(&findings).await;
+                    continue;
+                }
+            };
+            findings.extend(gate::release(&desired, &facts, &target.layout));
+            if is_blocked(&findings) {
+                self.block(&findings).await;
+                continue;
+            }
+            self.talk.findings(&findings);
+            if let Some(outcome) = self.install(&facts, desired, target).await? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Probing reads slow hardware; it does not hold up the timers.
+    async fn look(&self) -> Result<(HostFacts, Option<String>)> {
+        let paths = self.paths.clone();
+        let seen = tokio::task::spawn_blocking(move || {
+            let facts = probe::look(&paths.root).facts;
+            let medium = disks::boot_medium(&paths, &facts);
+            (facts, medium)
+        });
+        seen.await.context("looking at the hardware")
+    }
+
+    async fn disks(&self, facts: &HostFacts) -> Result<Vec<Found>> {
+        let (paths, facts) = (self.paths.clone(), facts.clone());
+        let found = tokio::task::spawn_blocking(move || disks::look(&paths, &facts));
+        found.await.context("looking at the disks")
+    }
+
+    /// Says why nothing is written, and waits for something to change.
+    async fn block(&mut self, findings: &[Finding]) {
+        self.talk.findings(findings);
+        self.talk.events.tell(&Fact::Blocked);
+        self.talk.phase(Phase::Blocked);
+        self.talk.news(LOOK_AGAIN).await;
+    }
+
+    /// Looks, plans and performs once. None when it has to be done again.
+    async fn install(
+        &mut self,
+        facts: &HostFacts,
+        desired: Arc<Desired>,
+        target: Target,
+    ) -> Result<Option<Outcome>> {
+        self.talk.phase(Phase::Installing);
+        let ctx = self.context(facts, Arc::clone(&desired));
+        let seen = {
+            let (ctx, found) = (ctx.clone(), target.found.clone());
+            let disk = target.disk.clone();
+            tokio::task::spawn_blocking(move || {
+                let generation = look::generation_number(&ctx)?;
+                let seen = look::install(&ctx, &disk, found.as_ref(), generation)?;
+                if seen.identity {
+                    steps::identity::keep_desired(&ctx)?;
+                }
+                Ok((generation, seen))
+            })
+        };
+        let seen: Result<_> = seen.await.context("looking at the disk")?;
+        let (generation, seen) = match seen {
+            Ok(seen) => seen,
+            Err(err) => {
+                // An I/O error while looking: said, and tried again as any step.
+                self.talk.events.failed("look", &err);
+                self.talk.news(LOOK_AGAIN).await;
+                return Ok(None);
+            }
+        };
+        let goal = Goal::Install {
+            layout: Box::new(target.layout),
+            release: Box::new(desired.release.clone()),
+            generation,
+        };
+        let mut steps = plan(&goal, &seen, &self.keeper.now());
+        if !seen.filesystems {
+            // What remains after them depends on what lies on them.
+            steps.retain(|step| {
+                matches!(step, Step::Partition { .. } | Step::MakeFilesystems { .. })
+            });
+        }
+        match perform::run(&ctx, &self.keeper, &steps).await {
+            Ok(Outcome::Done) => Ok(None),
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(stopped) => {
+                if stopped.again.is_none() {
+                    self.talk.phase(Phase::Degraded);
+                }
+                self.talk
+                    .news(stopped.again.unwrap_or(LOOK_AGAIN * 10))
+                    .await;
+                Ok(None)
+            }
+        }
+    }
+
+    fn context(&self, facts: &HostFacts, desired: Arc<Desired>) -> Context {
+        Context {
+            paths: self.paths.clone(),
+            mode: Mode::Installer,
+            boot_id: self.boot_id.clone(),
+            operation: self.operation.clone(),
+            facts: Arc::new(facts.clone()),
+            user_data: Arc::clone(&self.given.data),
+            user_data_text: self.given.text.clone(),
+            desired: Some(desired),
+            identity: self.identity.clone(),
+            events: self.talk.events.clone(),
+            store: Arc::clone(&self.store),
+            meter: Meter::new(&self.talk.events, "", 0, 0, 0),
+        }
+    }
+
+    /// Says goodbye and returns what shall follow.
+    async fn leave(&mut self, outcome: Outcome) -> Result<Outcome> {
+        let outcome = match (outcome, self.given.data.install.then) {
+            (Outcome::Reboot, Then::PowerOff) => Outcome::PowerOff,
+            (Outcome::Reboot, Then::Stay) => {
+                self.talk
+                    .events
+                    .note("installed; waiting for a person to restart the machine");
+                self.talk.last_words().await;
+                return std::future::pending().await;
+            }
+            (outcome, _) => outcome,
+        };
+        match outcome {
+            Outcome::PowerOff => self.talk.events.tell(&Fact::PoweringOff),
+            Outcome::Reboot | Outcome::Done => self.talk.events.tell(&Fact::Rebooting),
+        }
+        self.talk.last_words().await;
+        self.talk.events.stop_log();
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,101 @@
+//! The disk to install on: by the rules, or the one that this life has begun with.
+
+use burin_api::desired::Desired;
+use burin_api::event::{Finding, Severity};
+use burin_core::host::Disk;
+use burin_core::layout::{Candidate, Content, Guids, Layout, Policy, choose, compute, least_disk};
+
+use super::Installer;
+use crate::agent::disks::Found;
+use crate::agent::gate;
+use crate::perform::random_uuid;
+
+/// The disk to work on.
+pub(super) struct Target {
+    pub(super) disk: Disk,
+    pub(super) layout: Layout,
+    /// What its table says now, when it is the wanted one.
+    pub(super) found: Option<Layout>,
+}
+
+impl Installer {
+    /// Chooses the disk and its partitions, or says why nothing is chosen.
+    pub(super) fn target(
+        &mut self,
+        found: &[Found],
+        desired: &Desired,
+        boot_medium: Option<String>,
+    ) -> Result<Target, Finding> {
+        let install = &self.given.data.install;
+        let policy = Policy {
+            boot_medium,
+            least: least_disk(install.system_size),
+            existing: install.existing,
+            operation: Some(self.operation.clone()),
+            choice: desired.disk.clone(),
+        };
+        let candidates: Vec<Candidate> = found.iter().map(|it| self.candidate(it)).collect();
+        let chosen =
+            choose(&candidates, &install.device, &policy).map_err(|it| gate::refusal(&it))?;
+        let disk = chosen.disk.clone();
+        let there = found.iter().find(|it| it.candidate.disk.name == disk.name);
+        let there = there.and_then(|it| it.layout.clone());
+        if let Some(layout) = self.layout.clone().filter(|it| it.disk == disk.node()) {
+            let same = there.is_some_and(|there| same_partitions(&there, &layout));
+            return Ok(Target {
+                disk,
+                found: same.then(|| layout.clone()),
+                layout,
+            });
+        }
+        let layout = self.fresh(&disk)?;
+        self.layout = Some(layout.clone());
+        Ok(Target {
+            disk,
+            layout,
+            found: None,
+        })
+    }
+
+    /// A disk that this very life has partitioned carries our operation, also before its record is
+    /// on it.
+    fn candidate(&self, found: &Found) -> Candidate {
+        let mut candidate = found.candidate.clone();
+        let ours = match (&self.layout, &found.layout) {
+            (Some(ours), Some(there)) => same_partitions(ours, there),
+            _ => false,
+        };
+        if let Content::Burin(content) = &mut candidate.content
+            && ours
+            && content.operation.is_none()
+        {
+            content.operation = Some(self.operation.clone());
+            content.readable = true;
+        }
+        candidate
+    }
+
+    fn fresh(&self, disk: &Disk) -> Result<Layout, Finding> {
+        let wrong = |why: String| Finding {
+            name: "storage.choice".to_owned(),
+            measured: why,
+            required: "a disk that can be partitioned".to_owned(),
+            severity: Severity::Block,
+            advice: "Use another disk, or a smaller install.system-size.".to_owned(),
+        };
+        let guid = || random_uuid().map_err(|err| wrong(err.to_string()));
+        let guids = Guids {
+            disk: self.operation.clone(),
+            esp: guid()?,
+            system: guid()?,
+            data: guid()?,
+        };
+        let size = self.given.data.install.system_size;
+        compute(&disk.node(), disk.size, disk.sector, size, &guids)
+            .map_err(|err| wrong(err.to_string()))
+    }
+}
+
+fn same_partitions(a: &Layout, b: &Layout) -> bool {
+    (&a.esp, &a.system, &a.data) == (&b.esp, &b.system, &b.data)
+}

@@ -1,0 +1,184 @@
+//! The service's life on the installed host: resume the identity, bring the generation up, prove it,
+//! keep in touch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use burin_api::message::{Mode, Phase};
+use burin_core::boot::BootTarget;
+use burin_core::generations::Generation;
+use burin_core::plan::{Entry, Goal, Seen, plan};
+use burin_core::record::Record;
+use burin_core::view::Fact;
+
+use super::talk::Talk;
+use super::{disks, look, start};
+use crate::console::{self, Use};
+use crate::context::{Context, LazyStore, Paths};
+use crate::events::{Events, Meter};
+use crate::hub::Identity;
+use crate::machine::{file, probe};
+use crate::perform::{self, random_uuid};
+use crate::record::Keeper;
+use crate::steps::{self, Failure, Outcome};
+
+/// The longest pause between two looks at a generation that is up.
+const GLANCE: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result<Outcome> {
+    console::start(events, &paths.root, Use::Wires);
+    events.tell(&Fact::Phase(Phase::Starting));
+    let identity = Identity::find(paths)?.ok_or_else(|| {
+        let doing = format!(
+            "resuming the identity: {} is missing",
+            paths.identity_key().display()
+        );
+        Failure::never(
+            doing,
+            "This disk was not installed by burin; install it again.",
+        )
+    })?;
+    events.log_to(&paths.logs())?;
+    let floor = start::built(paths).max(identity.registration().confirmed_time);
+    start::raise_clock(events, floor);
+    let given = start::user_data(events, &[paths.user_data()])?;
+    let facts = probe::look(&paths.root).facts;
+    let generation = running(paths)?;
+    let record = record(paths, boot_id)?;
+    events.operation(&record.operation);
+    let keeper = Keeper::new(paths, record.clone());
+    keeper.save()?;
+
+    let id = start::host_id(&given.data, &facts, &identity);
+    let accepted = identity.registration().host_uid.is_some();
+    let settings = start::hub_settings(&given.data, accepted)?;
+    start::tell_names(events, &id, settings.as_ref());
+    let introduction =
+        start::introduction(&given.data, &facts, &id, boot_id, Mode::Installed, &|_| {
+            String::new()
+        });
+    let first = (Phase::Starting, Vec::new());
+    let mut talk = Talk::start(paths, events, &identity, settings, introduction, first);
+    observe(&talk, &generation, &facts.kernel);
+    let ctx = Context {
+        paths: paths.clone(),
+        mode: Mode::Installed,
+        boot_id: boot_id.to_owned(),
+        operation: record.operation,
+        facts: Arc::new(facts),
+        user_data: given.data,
+        user_data_text: given.text,
+        desired: steps::identity::kept_desired(paths)?.map(Arc::new),
+        identity,
+        events: events.clone(),
+        store: LazyStore::default(),
+        meter: Meter::new(events, "", 0, 0, 0),
+    };
+    let outcome = bring_up(&ctx, &keeper, &mut talk, &generation).await?;
+    events.tell(&Fact::Rebooting);
+    talk.last_words().await;
+    Ok(outcome)
+}
+
+/// The generation that this boot runs, by the kernel's command line.
+fn running(paths: &Paths) -> Result<Generation> {
+    let line = file::read_text(&paths.root.join("proc/cmdline"), 64 * 1024)?;
+    let target = BootTarget::parse(line.trim()).context("finding the running generation")?;
+    let all = disks::generations(&paths.clone())?;
+    let number = target.generation;
+    all.into_iter()
+        .find(|it| it.content.number == number)
+        .with_context(|| format!("generation {number} runs and is not on the disk"))
+}
+
+/// One operation is one boot of one generation: a crash of the agent continues it.
+fn record(paths: &Paths, boot_id: &str) -> Result<Record> {
+    let kept = Keeper::find(paths)?;
+    let same_boot =
+        |record: &Record| record.results.get("boot").and_then(|it| it.as_str()) == Some(boot_id);
+    if let Some(record) = kept.filter(same_boot) {
+        return Ok(record);
+    }
+    let mut record = Record::new(&random_uuid()?);
+    record.results.insert("boot".to_owned(), boot_id.into());
+    Ok(record)
+}
+
+fn observe(talk: &Talk, generation: &Generation, kernel: &str) {
+    let content = generation.content.clone();
+    talk.observe(|observed| {
+        observed.generation = Some(content.number);
+        observed.root_digest = Some(content.root);
+        observed.agent_digest = Some(content.agent);
+        observed.kubernetes = Some(content.kubernetes).filter(|it| !it.is_empty());
+        observed.kernel = Some(kernel.to_owned());
+    });
+}
+
+/// Performs what remains until nothing does, then keeps looking. Comes back only to leave.
+async fn bring_up(
+    ctx: &Context,
+    keeper: &Keeper,
+    talk: &mut Talk,
+    generation: &Generation,
+) -> Result<Outcome> {
+    let number = generation.content.number;
+    let goal = Goal::Boot {
+        generation: number,
+        kubernetes: !generation.content.kubernetes.is_empty(),
+    };
+    let mut started = false;
+    loop {
+        let seen = Seen {
+            running: Some(number),
+            entry: look::entry(&ctx.paths, number)?,
+            kubernetes: started,
+            ..Seen::default()
+        };
+        let steps = plan(&goal, &seen, &keeper.now());
+        if steps.is_empty() {
+            ctx.events.tell(&Fact::Running(number));
+            talk.phase(Phase::Running);
+            talk.news(GLANCE).await;
+            continue;
+        }
+        // A good generation whose Kubernetes is started again after a boot is not being judged.
+        talk.phase(match seen.entry {
+            Entry::Good => Phase::Running,
+            Entry::Absent | Entry::Counted => Phase::Configuring,
+        });
+        match perform::run(ctx, keeper, &steps).await {
+            Ok(Outcome::Done) => {
+                started = true;
+                talk.observe(|observed| observed.last_error = None);
+            }
+            Ok(outcome) => return Ok(outcome),
+            Err(stopped) => {
+                let last = keeper.now().last_error;
+                let text = last.map(|it| format!("{}: {}", it.step, it.causes.join(": ")));
+                talk.observe(|observed| observed.last_error = text);
+                talk.phase(Phase::Degraded);
+                tokio::time::sleep(stopped.again.unwrap_or(GLANCE)).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restarted_agent_goes_on_with_the_operation_of_its_boot() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        std::fs::create_dir_all(&paths.system).unwrap();
+        std::fs::write(paths.identity_key(), "key").unwrap();
+        let first = record(&paths, "boot-1").unwrap();
+        Keeper::new(&paths, first.clone()).save().unwrap();
+        assert_eq!(record(&paths, "boot-1").unwrap(), first);
+        let second = record(&paths, "boot-2").unwrap();
+        assert_ne!(second.operation, first.operation);
+    }
+}

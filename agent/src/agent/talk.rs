@@ -1,0 +1,115 @@
+//! The agent's end of the task that talks to the hub.
+
+use std::time::Duration;
+
+use burin_api::event::Finding;
+use burin_api::message::{Observed, Phase};
+use burin_core::view::Fact;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::start;
+use crate::context::Paths;
+use crate::events::Events;
+use crate::hub::{HubSettings, Identity, Introduction, Link, Report, Word};
+
+/// How long a host that leaves waits for the hub to take its last events.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
+/// What the agent says and hears.
+#[derive(Debug)]
+pub(super) struct Talk {
+    pub(super) events: Events,
+    report: watch::Sender<Report>,
+    pub(super) word: watch::Receiver<Word>,
+    /// Without a hub nobody answers; the rest works the same.
+    connected: bool,
+}
+
+impl Talk {
+    /// Starts the task, if there is a hub.
+    pub(super) fn start(
+        paths: &Paths,
+        events: &Events,
+        identity: &Identity,
+        settings: Option<HubSettings>,
+        introduction: Introduction,
+        first: (Phase, Vec<Finding>),
+    ) -> Self {
+        let (report, reports) = watch::channel(Report {
+            phase: first.0,
+            findings: first.1,
+            observed: Observed::default(),
+        });
+        let (words, word) = watch::channel(Word::default());
+        let connected = settings.is_some();
+        if let Some(settings) = settings {
+            let link = Link {
+                settings,
+                introduction,
+                identity: identity.clone(),
+                paths: paths.clone(),
+                events: events.clone(),
+                built: start::built(paths),
+                report: reports,
+                word: words,
+                set_clock: start::set_clock,
+            };
+            tokio::spawn(link.run());
+        }
+        Self {
+            events: events.clone(),
+            report,
+            word,
+            connected,
+        }
+    }
+
+    /// Shows a phase on the consoles and tells it to the hub.
+    pub(super) fn phase(&self, phase: Phase) {
+        self.events.tell(&Fact::Phase(phase));
+        self.report.send_if_modified(|report| {
+            let changed = report.phase != phase;
+            report.phase = phase;
+            changed
+        });
+    }
+
+    /// Replaces the findings, on the consoles as well.
+    pub(super) fn findings(&self, findings: &[Finding]) {
+        self.events.tell(&Fact::Findings(findings.to_vec()));
+        self.report.send_if_modified(|report| {
+            let changed = report.findings != findings;
+            report.findings = findings.to_vec();
+            changed
+        });
+    }
+
+    /// Changes what the host sees of itself.
+    pub(super) fn observe(&self, change: impl FnOnce(&mut Observed)) {
+        self.report
+            .send_modify(|report| change(&mut report.observed));
+    }
+
+    /// Waits until the hub says something other than what it said before, or time is over.
+    pub(super) async fn news(&mut self, longest: Duration) {
+        let before = self.word.borrow_and_update().etag.clone();
+        let other = self.word.wait_for(|word| word.etag != before);
+        // Out of time is no news, and so is the end of the task that never ends.
+        let _ = timeout(longest, other).await;
+    }
+
+    /// Lets the hub have every event so far, as long as that does not take too long.
+    pub(super) async fn last_words(&mut self) {
+        if !self.connected || !self.word.borrow().accepted {
+            return;
+        }
+        let newest = self.events.newest();
+        self.report.send_modify(|_| {});
+        let stored = self.word.wait_for(|word| word.stored >= newest);
+        if timeout(LAST_WORDS, stored).await.is_err() {
+            self.events
+                .note("the hub did not take the last events in time; they are in the log");
+        }
+    }
+}
