@@ -2,6 +2,7 @@
 //!
 //! A rig is a real neighbour (machine, registry, hub) that ends when its value is dropped.
 pub mod artifacts;
+pub mod bench;
 pub mod board;
 pub mod hub;
 pub mod images;

@@ -184,6 +184,21 @@ impl Store {
         fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))
     }
 
+    /// Bytes of all files of a layer; hard links count once.
+    ///
+    /// # Errors
+    /// When the layer's record cannot be read.
+    pub fn layer_content(&self, diff_id: &str) -> Result<u64> {
+        let entries = self.read_record(diff_id)?.entries.into_iter();
+        Ok(entries
+            .map(|entry| match entry.content {
+                Content::Object { size, .. } => size,
+                Content::Inline(hex) => hex.len() as u64 / 2,
+                _ => 0,
+            })
+            .sum())
+    }
+
     /// All contents of a layer by SHA-256, with the object that holds each: what patches and
     /// chunked images start from.
     ///
