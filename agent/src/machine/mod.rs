@@ -4,6 +4,7 @@ pub mod block;
 pub mod clock;
 pub mod console;
 pub mod exec;
+pub mod fat;
 pub mod file;
 pub mod ioctl;
 pub mod link;
