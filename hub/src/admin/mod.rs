@@ -9,7 +9,7 @@ mod keys;
 mod openapi;
 pub(crate) mod problem;
 mod profiles;
-mod registries;
+pub(crate) mod registries;
 mod tokens;
 pub(crate) mod types;
 pub(crate) mod view;
