@@ -5,6 +5,8 @@ pub mod backoff;
 pub mod boot;
 pub mod checks;
 pub mod clock;
+pub mod efi;
+pub mod eltorito;
 pub mod facts;
 pub mod generations;
 pub mod health;
