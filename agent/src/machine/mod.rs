@@ -3,11 +3,13 @@
 pub mod block;
 pub mod clock;
 pub mod console;
+pub mod efi;
 pub mod exec;
 pub mod fat;
 pub mod file;
 pub mod ioctl;
 pub mod link;
+pub mod medium;
 pub mod module;
 pub mod mount;
 pub mod power;
