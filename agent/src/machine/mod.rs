@@ -4,6 +4,7 @@ pub mod block;
 pub mod clock;
 pub mod console;
 pub mod efi;
+pub mod esp;
 pub mod exec;
 pub mod fat;
 pub mod file;
