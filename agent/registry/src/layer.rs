@@ -1,13 +1,14 @@
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
+use burin_core::oci::Packing;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::blob::{Chunk, Progress};
 use crate::client::Registry;
 use crate::error::{Cause, Error};
-use crate::image::{BlobRef, Compression};
+use crate::image::BlobRef;
 
 /// Biggest zstd window, as a power of two: 32 MiB. `zstd -20` and below need no more; a bigger
 /// window would cost the memory of the smallest hosts.
@@ -66,7 +67,7 @@ impl Registry {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<LayerStream, Error> {
         let doing = format!("pulling {}/{repository}@{}", self.host(), spec.blob.digest);
-        let compression = Compression::of(&spec.blob.media_type).ok_or_else(|| {
+        let packing = Packing::of_media_type(&spec.blob.media_type).ok_or_else(|| {
             let why = format!("{:?} is no tar, gzip or zstd layer", spec.blob.media_type);
             Error::new(&doing, Cause::Content(why))
         })?;
@@ -78,10 +79,10 @@ impl Registry {
             ended: false,
         };
         let tar: Box<dyn Read + Send> =
-            match compression {
-                Compression::None => Box::new(packed),
-                Compression::Gzip => Box::new(Gzip::Waiting(packed)),
-                Compression::Zstd => Box::new(zstd(packed).map_err(|e| {
+            match packing {
+                Packing::Tar => Box::new(packed),
+                Packing::Gzip => Box::new(Gzip::Waiting(packed)),
+                Packing::Zstd => Box::new(zstd(packed).map_err(|e| {
                     Error::new(&doing, Cause::Content(format!("preparing zstd: {e}")))
                 })?),
             };

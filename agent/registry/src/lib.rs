@@ -13,6 +13,6 @@ mod retry;
 pub use access::{Access, Credentials, Proxy};
 pub use client::Registry;
 pub use error::{Cause, Error};
-pub use image::{BlobRef, Compression, Image};
+pub use image::{BlobRef, Image};
 pub use layer::{LayerSpec, LayerStream};
 pub use retry::{Report, Retry};

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use burin_api::desired::{Layer, LayerKind, Release};
 use burin_core::kube::IMAGE_MANIFESTS;
 use burin_core::merge::Refusal;
+use burin_core::persistent::mount_points;
 use burin_core::userdata;
 
 use crate::context::Context;
@@ -17,23 +18,8 @@ use crate::store::{ExtraContent, ExtraFile, StackLayer, Store};
 /// The running agent, whatever became of its file.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// Directories that must be there because something is mounted on them or bound to them.
-const MOUNT_POINTS: [&str; 12] = [
-    "boot",
-    "dev",
-    "etc",
-    "home",
-    "opt/cni/bin",
-    "proc",
-    "root",
-    "run",
-    "sys",
-    "tmp",
-    "usr/lib/burin",
-    "var",
-];
-
-/// Where directories are made at boot: a mount point there needs none in the root.
+/// The places that are file systems of their own, or written, at run time: they need no mount point
+/// of a profile's in the sealed root.
 const MADE_AT_BOOT: [&str; 7] = ["dev", "etc", "home", "root", "run", "tmp", "var"];
 
 const UNIT: &str = include_str!("../../../overlays/host/usr/lib/systemd/system/burin.service");
@@ -134,11 +120,6 @@ fn bind_mounts(ctx: &Context) -> Result<Vec<String>> {
 
 /// What burin adds to every root: mount points, its unit, manifests written in the profile.
 fn extras(release: &Release, bind_mounts: &[String]) -> Vec<ExtraFile> {
-    let directory = |path: &str| ExtraFile {
-        path: path.to_owned(),
-        mode: if path == "root" { 0o700 } else { 0o755 },
-        content: ExtraContent::Directory,
-    };
     let file = |path: String, text: &str| ExtraFile {
         path,
         mode: 0o644,
@@ -149,11 +130,8 @@ fn extras(release: &Release, bind_mounts: &[String]) -> Vec<ExtraFile> {
         !first.is_empty() && !MADE_AT_BOOT.contains(&first)
     };
     let bound = bind_mounts.iter().map(|path| path.trim_start_matches('/'));
-    let mut extras: Vec<ExtraFile> = MOUNT_POINTS
-        .into_iter()
-        .chain(bound.filter(needed))
-        .map(directory)
-        .collect();
+    let mut extras: Vec<ExtraFile> = mount_points().chain(["etc"]).map(directory).collect();
+    extras.extend(bound.filter(needed).map(directory));
     let units = "usr/lib/systemd/system";
     extras.push(file(format!("{units}/burin.service"), UNIT));
     extras.push(file(
@@ -167,6 +145,14 @@ fn extras(release: &Release, bind_mounts: &[String]) -> Vec<ExtraFile> {
         }
     }
     extras
+}
+
+fn directory(path: &str) -> ExtraFile {
+    ExtraFile {
+        path: path.to_owned(),
+        mode: if path == "root" { 0o700 } else { 0o755 },
+        content: ExtraContent::Directory,
+    }
 }
 
 #[cfg(test)]

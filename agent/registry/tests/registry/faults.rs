@@ -1,14 +1,12 @@
 //! A registry that fails, lies or cheats: the read goes on where it can and ends in an error where
 //! it must.
 
-mod support;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{GZIP, Reply, Server, gzip, noise, pull, read, sha256, spec};
 use burin_registry::{Access, Cause, Error, Registry, Retry};
-use support::{GZIP, Reply, Server, gzip, noise, pull, read, sha256, spec};
 
 fn quick() -> Retry {
     Retry {
@@ -63,7 +61,7 @@ async fn a_cut_is_resumed_by_range_with_the_hash_going_on() {
     let from: Vec<_> = server
         .requests()
         .iter()
-        .map(support::Request::from)
+        .map(crate::support::Request::from)
         .collect();
     assert_eq!(from, [None, Some(50_000), Some(100_000), Some(150_000)]);
 }

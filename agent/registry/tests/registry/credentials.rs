@@ -1,13 +1,11 @@
 //! Where credentials go: to the registry and its pinned token service, never to anybody else.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{GZIP, Reply, Server, gzip, noise, pull, spec};
 use base64::Engine;
 use burin_registry::{Access, Cause, Credentials, Error, Registry, Retry};
-use support::{GZIP, Reply, Server, gzip, noise, pull, spec};
 
 const USER: &str = "fleet-user";
 const PASSWORD: &str = "correct-horse-battery";

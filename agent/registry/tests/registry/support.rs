@@ -9,15 +9,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub path: String,
+pub(crate) struct Request {
+    pub(crate) path: String,
     /// The whole head, as it came.
-    pub head: String,
+    pub(crate) head: String,
 }
 
 impl Request {
     /// First byte of a `Range` request.
-    pub fn from(&self) -> Option<usize> {
+    pub(crate) fn from(&self) -> Option<usize> {
         let (_, rest) = self
             .head
             .to_lowercase()
@@ -28,20 +28,20 @@ impl Request {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
     /// Announces this length instead of the body's.
-    pub length: Option<u64>,
+    pub(crate) length: Option<u64>,
     /// Closes the connection after so many bytes of the body.
-    pub cut: Option<usize>,
+    pub(crate) cut: Option<usize>,
     /// Goes silent after so many bytes of the body.
-    pub hang: Option<usize>,
+    pub(crate) hang: Option<usize>,
 }
 
 impl Reply {
-    pub fn ok(body: &[u8]) -> Self {
+    pub(crate) fn ok(body: &[u8]) -> Self {
         Self {
             status: 200,
             body: body.to_vec(),
@@ -49,7 +49,7 @@ impl Reply {
         }
     }
 
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self {
             status,
             ..Self::default()
@@ -57,7 +57,7 @@ impl Reply {
     }
 
     /// 206 with the rest from `from`.
-    pub fn rest(body: &[u8], from: usize) -> Self {
+    pub(crate) fn rest(body: &[u8], from: usize) -> Self {
         let range = format!("bytes {from}-{}/{}", body.len() - 1, body.len());
         Self {
             status: 206,
@@ -67,27 +67,29 @@ impl Reply {
         .with("Content-Range", &range)
     }
 
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 }
 
-pub struct Server {
-    pub address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     heard: Arc<Mutex<Vec<u8>>>,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-pub type Answer = dyn Fn(&Request, usize) -> Reply + Send + Sync;
+pub(crate) type Answer = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 
 impl Server {
     /// Serves on a free port of loopback; `answer` gets the request and how many came before it.
-    pub async fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         Self::listen(None, Arc::new(answer)).await
     }
 
-    pub async fn start_tls(
+    pub(crate) async fn start_tls(
         tls: Arc<rustls::ServerConfig>,
         answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -130,11 +132,11 @@ impl Server {
     }
 
     /// Everything that clients sent, decrypted.
-    pub fn heard(&self) -> String {
+    pub(crate) fn heard(&self) -> String {
         String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -193,18 +195,18 @@ async fn reply(socket: &mut (impl AsyncWrite + Unpin), reply: Reply) -> bool {
     reply.cut.is_none() && reply.length.is_none()
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// Bytes that do not compress to nothing, the same in every run.
-pub fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     (0..length)
         .map(|_| {
@@ -216,7 +218,7 @@ pub fn noise(length: usize) -> Vec<u8> {
         .collect()
 }
 
-pub fn spec(blob: &[u8], unpacked: &[u8], media_type: &str) -> LayerSpec {
+pub(crate) fn spec(blob: &[u8], unpacked: &[u8], media_type: &str) -> LayerSpec {
     LayerSpec {
         blob: BlobRef {
             digest: sha256(blob),
@@ -229,12 +231,12 @@ pub fn spec(blob: &[u8], unpacked: &[u8], media_type: &str) -> LayerSpec {
 }
 
 /// Reads a whole layer off the runtime.
-pub async fn pull(registry: &Registry, spec: &LayerSpec) -> std::io::Result<Vec<u8>> {
+pub(crate) async fn pull(registry: &Registry, spec: &LayerSpec) -> std::io::Result<Vec<u8>> {
     let stream = registry.layer("os/test", spec, |_| {}).unwrap();
     read(stream).await
 }
 
-pub async fn read(mut stream: LayerStream) -> std::io::Result<Vec<u8>> {
+pub(crate) async fn read(mut stream: LayerStream) -> std::io::Result<Vec<u8>> {
     tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut stream, &mut bytes).map(|_| bytes)
@@ -243,4 +245,4 @@ pub async fn read(mut stream: LayerStream) -> std::io::Result<Vec<u8>> {
     .unwrap()
 }
 
-pub const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(crate) const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";

@@ -1,0 +1,10 @@
+//! Reads against a small server that does what the test wants, right or wrong.
+
+#[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod support;
