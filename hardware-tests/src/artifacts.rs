@@ -42,19 +42,10 @@ impl Artifacts {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .current_dir(workspace::root())
-            .args([
-                "build",
-                "--profile",
-                profile.name(),
-                "--bin",
-                "burin",
-                "--bin",
-                "burin-hub",
-                "--bin",
-                "burin-iso",
-            ])
-            .args(["-p", "burin", "-p", "burin-hub", "-p", "burin-iso"])
-            .args(["-p", "burin-hardware-tests", "--bin", "k3s-standin"]);
+            // The whole workspace, always: cargo unites features over what is built together, and a
+            // smaller set would be compiled once more.
+            .args(["build", "--workspace", "--bins"])
+            .args(["--profile", profile.name()]);
         // Cargo tells its own build's settings to programs it runs; they would make this build differ.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();

@@ -16,6 +16,9 @@ use crate::{
     registry::free_port,
 };
 
+/// Seconds between two syncs: scenarios shall not wait for a minute to pass.
+const SYNC: &str = "5";
+
 /// What a hub prints at its first start, with `--json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Greeting {
@@ -49,6 +52,7 @@ impl Hub {
         command
             .args(["serve", "--json", "--data"])
             .arg(&data)
+            .args(["--interval", SYNC])
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--public-url", &format!("https://10.0.2.2:{port}")]);
         let process = Guard::start(&command, &folder.join("hub.log"))?;
@@ -83,8 +87,17 @@ impl Hub {
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--data").arg(&self.data);
-        command.args(["--hub", &format!("https://127.0.0.1:{}", self.port)]);
         process::output(&mut command)
+    }
+
+    /// User-data that brings a host here with `token`, which no process list shows.
+    ///
+    /// # Errors
+    /// When the client fails.
+    pub fn user_data(&self, token: &str) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command.arg("user-data").arg("--data").arg(&self.data);
+        process::output(command.env("BURIN_TOKEN", token))
     }
 
     /// Runs a client subcommand with `--json` and returns its answer.

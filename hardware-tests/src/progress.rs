@@ -35,7 +35,8 @@ impl Follow {
         }
         let step = text(&host["progress"], "step");
         let percent = percent(&host["progress"]);
-        let line = [text(host, "state"), phase, step, percent]
+        let error = text(host, "last_error");
+        let line = [text(host, "state"), phase, step, percent, error]
             .into_iter()
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()

@@ -136,7 +136,7 @@ impl Site {
         let token = answer["token"]
             .as_str()
             .with_context(|| format!("no token in {answer}"))?;
-        let text = self.hub.run(&["user-data", "--token", token])?;
+        let text = self.hub.user_data(token)?;
         let path = self.folder.join(format!("{name}.user-data"));
         fs::write(&path, text + more).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)

@@ -83,7 +83,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         println!("  {seconds:7.1} s  {name}");
     }
     let id = host["host_id"].as_str().unwrap_or("?");
-    let generation = &host["generation"];
+    let generation = &host["observed"]["generation"];
     println!("demo: host {id} is running, generation {generation}, {seconds:.0} s");
     if arguments.stay {
         println!("Everything stays up until Ctrl-C.");
