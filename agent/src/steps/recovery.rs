@@ -60,7 +60,7 @@ pub async fn perform(ctx: &Context) -> Result<Outcome> {
         entry.as_bytes(),
     )?;
     if let Err(err) = firmware_entry(paths) {
-        ctx.events.note(&format!(
+        ctx.events.note(format!(
             "the firmware keeps no boot entry ({err:#}); it starts the disk by the fallback path"
         ));
     }
