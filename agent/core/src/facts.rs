@@ -105,12 +105,9 @@ impl FactsBuilder {
         facts.module_aliases = index.patterns().map(str::to_owned).collect();
         facts.module_aliases.sort_unstable();
         facts.module_aliases.dedup();
-        let chosen = initramfs::ModuleIndex::parse(&dep, &softdep, &builtin)
-            .and_then(|index| initramfs::choose(&index));
-        match chosen {
+        match initramfs::choose(&index) {
             Ok(chosen) => {
                 facts.boot_module_bytes = chosen
-                    .paths
                     .iter()
                     .map(|path| self.size(&format!("{}/{path}", kernel.modules)))
                     .sum();

@@ -5,7 +5,7 @@ mod archive;
 mod modules;
 
 pub use archive::{Archive, ArchiveError};
-pub use modules::{Chosen, IndexError, ModuleIndex, REQUIRED_MODULES, choose};
+pub use modules::{MissingModule, REQUIRED_MODULES, choose, reduce};
 
 /// Where `burin` reads which of its lives it is in.
 pub const ROLE_PATH: &str = "etc/burin/role";

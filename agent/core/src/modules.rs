@@ -215,6 +215,11 @@ impl ModuleIndex {
         self.paths.get(&module_name(name)).map(String::as_str)
     }
 
+    /// Paths of all modules below the kernel's module folder, by name.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.values().map(String::as_str)
+    }
+
     /// Whether it is built into the kernel.
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains(&module_name(name))

@@ -1,1 +1,3 @@
-//! (to be written by its room)
+//! What the service does on an installed host beyond the agent's common loop.
+
+pub mod generations;

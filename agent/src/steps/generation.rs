@@ -1,15 +1,140 @@
-//! Writes the directory of a generation.
+//! Writes `generations/<n>/`.
 
-use anyhow::Result;
+use std::os::linux::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::context::Context;
+use anyhow::{Context as _, Result};
+use burin_api::desired::{Layer, Release};
+use burin_core::boot::{BootTarget, CommandLine};
+use burin_core::generations::{Content, Generation, LayerIdentity, Reason};
+
+use crate::context::{Context, Paths};
+use crate::installed::generations::{self, Settings};
+use crate::machine::file;
+use crate::steps::sealed::SealedRelease;
 use crate::steps::{Failure, Outcome};
+use crate::sysroot::pack::{self, BootFiles};
 
-/// Writes the directory of a generation.
+/// This program, also after its file was replaced or removed.
+pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Writes the directory of a generation: what it is made of and everything that a boot without a
+/// hub needs to render it.
 ///
 /// # Errors
-/// Always, until it is written.
+/// When nothing was sealed, an argument for the kernel is not allowed, the root has no kernel that
+/// can start a host, or the disk fails.
 #[expect(clippy::unused_async, reason = "every step has the same shape")]
-pub async fn perform(_ctx: &Context, _generation: u64) -> Result<Outcome> {
-    Err(Failure::never("the step is not written yet", "").into())
+pub async fn perform(ctx: &Context, generation: u64) -> Result<Outcome> {
+    let release = ctx.release()?;
+    let sealed = SealedRelease::find(&ctx.paths, generation, release)?
+        .with_context(|| format!("generation {generation} was not sealed yet"))?;
+    let root = ctx.store()?.root(&sealed.root)?;
+    let files = pack::boot_files(&root, Path::new(OWN_PROGRAM))?;
+    let target = BootTarget {
+        generation,
+        root: format!("v1-sha512-12:{}", sealed.root),
+        agent: sealed.agent.clone(),
+        system: partition_guid(&ctx.paths)?,
+    };
+    let mut arguments = release.cmdline.clone();
+    arguments.extend(ctx.user_data.install.cmdline.iter().cloned());
+    let line = CommandLine::build(&target, &arguments).map_err(|err| {
+        Failure::never(
+            "the kernel's arguments are not allowed",
+            "Correct them in the profile or in install.grub_options of the user-data.",
+        )
+        .because(err)
+    })?;
+    let host_id = ctx.identity.registration().host_id;
+    let user_data = &ctx.user_data;
+    let named = user_data.hostname.clone().or(user_data.host.name.clone());
+    let settings = Settings {
+        release: release.clone(),
+        host_name: named.unwrap_or_else(|| host_id.clone()),
+        host_id,
+    };
+    let staged = Generation::staged(content(release, &target, &line, &files));
+    generations::create(&ctx.paths, &staged, &settings, &ctx.user_data_text.0)?;
+    Ok(Outcome::Done)
+}
+
+/// Whether the directory is complete and of this release.
+#[must_use]
+pub fn look(paths: &Paths, generation: u64, release: &Release) -> bool {
+    let there = generations::read(paths, generation).ok().flatten();
+    let settings = generations::settings(paths, generation).ok();
+    let sealed = SealedRelease::find(paths, generation, release)
+        .ok()
+        .flatten();
+    match (there, settings, sealed) {
+        (Some(there), Some(settings), Some(sealed)) => {
+            settings.release == *release
+                && there.content.root.ends_with(&sealed.root)
+                && there.content.agent == sealed.agent
+        }
+        _ => false,
+    }
+}
+
+fn content(
+    release: &Release,
+    target: &BootTarget,
+    line: &CommandLine,
+    files: &BootFiles,
+) -> Content {
+    let kubernetes = release.kubernetes.as_ref();
+    Content {
+        number: target.generation,
+        profile: release.name.clone(),
+        version: release.version.clone(),
+        layers: release.layers.iter().map(identity).collect(),
+        root: target.root.clone(),
+        agent: target.agent.clone(),
+        kernel_release: files.release.clone(),
+        kernel: pack::digest(&files.kernel),
+        initramfs: pack::digest(&files.initramfs),
+        cmdline: line.as_str().to_owned(),
+        kubernetes: kubernetes.map_or_else(String::new, |it| {
+            format!("{} {}", it.distribution, it.version)
+        }),
+        reason: if target.generation == 1 {
+            Reason::Install
+        } else {
+            Reason::Upgrade
+        },
+        made: now(),
+    }
+}
+
+fn identity(layer: &Layer) -> LayerIdentity {
+    let blobs = layer.blobs.iter();
+    LayerIdentity {
+        name: layer.name.clone(),
+        manifest: layer.manifest.clone(),
+        diff_ids: blobs.map(|blob| blob.diff_id.clone()).collect(),
+    }
+}
+
+/// PARTUUID of the partition that is mounted as system, from the kernel (Linux 6.9 and later).
+fn partition_guid(paths: &Paths) -> Result<String> {
+    let doing = || format!("finding the partition of {}", paths.system.display());
+    let device = std::fs::metadata(&paths.system)
+        .with_context(doing)?
+        .st_dev();
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let event = paths
+        .root
+        .join(format!("sys/dev/block/{major}:{minor}/uevent"));
+    let text = file::read_text(&event, 64 * 1024).with_context(doing)?;
+    let guid = text.lines().find_map(|line| line.strip_prefix("PARTUUID="));
+    let guid = guid.with_context(|| format!("{} names no PARTUUID", event.display()));
+    Ok(guid.with_context(doing)?.to_ascii_lowercase())
+}
+
+/// Milliseconds since 1970 by the host's clock.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
 }

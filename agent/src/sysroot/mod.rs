@@ -4,6 +4,7 @@
 mod copy;
 mod etc;
 mod identity;
+pub mod pack;
 mod partition;
 mod switch;
 mod var;
