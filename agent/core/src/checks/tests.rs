@@ -185,3 +185,21 @@ fn only_the_named_check_is_lowered() {
     assert_eq!(of("memory.size").severity, Severity::Ok, "never raised");
     assert!(is_blocked(&findings));
 }
+
+#[test]
+fn the_clock_is_told_by_its_day_so_that_a_look_tells_nothing_new() {
+    for (seconds, want) in [
+        (0, "1970-01-01"),
+        (951_782_400, "2000-02-29"),
+        (951_868_800, "2000-03-01"),
+        (1_767_225_599, "2025-12-31"),
+        (1_767_225_600, "2026-01-01"),
+        (4_107_542_400, "2100-03-01"),
+    ] {
+        assert_eq!(date(seconds), want);
+    }
+    let mut later = good();
+    later.clock += 1;
+    let all = |facts: &HostFacts| gate(facts, &need(), None, &Lowered::default());
+    assert_eq!(all(&good()), all(&later));
+}
