@@ -1,0 +1,12 @@
+//! The hub from outside: over TLS, with a host and an admin of the tests' own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests end at the first surprise, as the tests do"
+)]
+
+mod admission;
+mod doors;
+mod heartbeat;
+mod publishing;
+mod support;

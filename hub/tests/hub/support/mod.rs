@@ -1,0 +1,110 @@
+//! A hub in the test's own process, an admin, and a host that speaks the protocol.
+
+pub(crate) mod host;
+pub(crate) mod registry;
+
+use std::time::Duration;
+
+use burin_hub::cli::{ServeArgs, Span};
+use burin_hub::serve::{self, Running};
+use serde_json::Value;
+
+/// A running hub with its folder.
+pub(crate) struct Site {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) running: Running,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    /// API key of the admin.
+    pub(crate) key: String,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut ServeArgs)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::at(folder, change).await
+    }
+
+    pub(crate) async fn at(folder: tempfile::TempDir, change: impl FnOnce(&mut ServeArgs)) -> Self {
+        // A test of the same process may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut args = ServeArgs {
+            data: folder.path().to_owned(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            public_url: None,
+            tls_cert: None,
+            tls_key: None,
+            replace_after: Span(Duration::from_secs(600)),
+            interval: None,
+        };
+        change(&mut args);
+        let running = serve::start(&args).await.unwrap();
+        let ca = std::fs::read(&running.ready.ca).unwrap();
+        let http = reqwest::Client::builder()
+            .tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap();
+        let admin = std::fs::read(folder.path().join("admin.json")).unwrap();
+        let admin: Value = serde_json::from_slice(&admin).unwrap();
+        Self {
+            url: format!("https://{}", running.ready.listen),
+            key: admin["api_key"].as_str().unwrap().to_owned(),
+            folder,
+            running,
+            http,
+        }
+    }
+
+    /// Stops the hub and gives its folder back.
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
+        self.running.until(async {}).await.unwrap();
+        self.folder
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(reqwest::Method::GET, path, None).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.ask(reqwest::Method::POST, path, Some(body)).await;
+        assert!((200..300).contains(&status), "{path}: {status} {answer}");
+        answer
+    }
+
+    /// As admin: status and body.
+    pub(crate) async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.unwrap();
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
+    }
+
+    /// A new token.
+    pub(crate) async fn token(&self, request: Value) -> burin_api::token::Token {
+        let created = self.post("/api/v1/tokens", request).await;
+        burin_api::token::Token::parse(created["token"].as_str().unwrap()).unwrap()
+    }
+}
