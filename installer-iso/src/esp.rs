@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Seek, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fatfs::{
     Date, DateTime, Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider,
 };
@@ -90,17 +90,27 @@ fn write<T: Read + Write + Seek>(root: &Dir<'_, T>, path: &str, bytes: &[u8]) ->
     Ok(())
 }
 
-/// Reads every file of a FAT file system: path to bytes.
+/// Most folders that are read; ours has five. A damaged table can make a folder hold itself.
+const FOLDERS_AT_MOST: usize = 64;
+
+/// Reads every file of a FAT file system of `length` bytes: path to bytes.
 ///
 /// # Errors
-/// The bytes are no FAT file system, or a file runs outside of it.
-pub fn read<T: Read + Write + Seek>(disk: T) -> Result<BTreeMap<String, Vec<u8>>> {
-    let volume = FileSystem::new(disk, FsOptions::new().update_accessed_date(false))
-        .context("opening the boot partition")?;
+/// The bytes are no FAT file system, or its tables run in a circle or outside of it.
+pub fn read<T: Read + Write + Seek>(disk: T, length: u64) -> Result<BTreeMap<String, Vec<u8>>> {
+    let options = FsOptions::new().update_accessed_date(false);
+    let volume = FileSystem::new(disk, options).context("opening the boot partition")?;
     let mut files = BTreeMap::new();
     let mut folders = vec![(String::new(), volume.root_dir())];
+    let (mut seen, mut left) = (0, length);
     while let Some((prefix, folder)) = folders.pop() {
-        for entry in folder.iter() {
+        seen += 1;
+        ensure!(
+            seen <= FOLDERS_AT_MOST,
+            "more than {FOLDERS_AT_MOST} folders: the file system is damaged"
+        );
+        // An entry has 32 bytes, so a folder of a sound file system has no more than these.
+        for entry in folder.iter().take(usize::try_from(length / 32)?) {
             let entry =
                 entry.with_context(|| format!("reading folder /{prefix} of the boot partition"))?;
             let name = entry.file_name();
@@ -110,12 +120,16 @@ pub fn read<T: Read + Write + Seek>(disk: T) -> Result<BTreeMap<String, Vec<u8>>
             let path = format!("{prefix}{name}");
             if entry.is_dir() {
                 folders.push((format!("{path}/"), entry.to_dir()));
-            } else {
-                let mut bytes = Vec::new();
-                let read = entry.to_file().read_to_end(&mut bytes);
-                read.with_context(|| format!("reading {path} of the boot partition"))?;
-                files.insert(path, bytes);
+                continue;
             }
+            let mut bytes = Vec::new();
+            let read = entry.to_file().take(left + 1).read_to_end(&mut bytes);
+            read.with_context(|| format!("reading {path} of the boot partition"))?;
+            let rest = left.checked_sub(bytes.len() as u64);
+            left = rest.with_context(|| {
+                format!("{path} is larger than the boot partition: it is damaged")
+            })?;
+            files.insert(path, bytes);
         }
     }
     Ok(files)
@@ -124,6 +138,7 @@ pub fn read<T: Read + Write + Seek>(disk: T) -> Result<BTreeMap<String, Vec<u8>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn files() -> BTreeMap<String, Vec<u8>> {
         let large: Vec<u8> = (0..3_000_000u32).map(|at| (at % 251) as u8).collect();
@@ -141,7 +156,10 @@ mod tests {
     #[test]
     fn what_was_written_reads_back_and_is_the_same_twice() {
         let image = make(&files()).unwrap();
-        assert_eq!(read(Cursor::new(image.clone())).unwrap(), files());
+        assert_eq!(
+            read(Cursor::new(image.clone()), image.len() as u64).unwrap(),
+            files()
+        );
         assert_eq!(make(&files()).unwrap(), image);
     }
 
@@ -155,6 +173,25 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_fat_are_refused() {
-        assert!(read(Cursor::new(vec![0; 4096])).is_err());
+        assert!(read(Cursor::new(vec![0; 4096]), 4096).is_err());
+    }
+
+    proptest! {
+        // Each case makes a file system of 9 MiB.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn damaged_tables_are_errors_or_other_files_never_a_panic(
+            at in 0usize..40_000, value in any::<u8>(), cut in 0usize..3,
+        ) {
+            let small: BTreeMap<_, _> =
+                files().into_iter().filter(|(_, bytes)| bytes.len() < 100).collect();
+            let mut image = make(&small).unwrap();
+            image[at] = value;
+            image.truncate(image.len() >> cut);
+            let length = image.len() as u64;
+            if let Ok(found) = read(Cursor::new(image), length) {
+                prop_assert!(found.values().map(|bytes| bytes.len() as u64).sum::<u64>() <= length);
+            }
+        }
     }
 }

@@ -68,7 +68,10 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     let bytes = iso.metadata().context("reading the ISO's size")?.len();
     let volume = iso::label(&mut iso)?;
     let boot_image = iso::boot_image(&mut iso)?;
-    let files = esp::read(iso::read_boot_image(&mut iso, &boot_image)?)?;
+    let files = esp::read(
+        iso::read_boot_image(&mut iso, &boot_image)?,
+        boot_image.length,
+    )?;
     let text = files
         .get(manifest::PATH)
         .context("no manifest: not an ISO of burin")?;
