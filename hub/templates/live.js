@@ -2,7 +2,7 @@
 "use strict";
 async function refresh() {
   if (!document.hidden) {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Burin-Poll": "1" } });
     if (answer.redirected) { location.reload(); return; }
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");

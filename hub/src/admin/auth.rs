@@ -23,6 +23,8 @@ pub(crate) const ADMIN: &str = "admin";
 pub(crate) const COOKIE: &str = "__Host-burin";
 const IDLE: i64 = 30 * 60_000;
 const WHOLE: i64 = 12 * 3_600_000;
+/// Sent by pages that load themselves again: an open page nobody looks at is no use of a login.
+const POLL: &str = "x-burin-poll";
 /// A login's time of use is written at most so often, milliseconds.
 const TOUCH: i64 = 60_000;
 
@@ -133,7 +135,7 @@ async fn actor(hub: &Hub, headers: &HeaderMap) -> Result<Option<(Actor, Sent)>, 
     if now - login.seen_at > IDLE || now - login.created_at > WHOLE {
         return Ok(None);
     }
-    if now - login.seen_at > TOUCH {
+    if now - login.seen_at > TOUCH && !headers.contains_key(POLL) {
         let mut tx = hub.db.begin().await?;
         accounts::touch_login(&mut tx, &hash, now).await?;
         tx.commit().await?;

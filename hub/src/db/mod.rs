@@ -41,6 +41,7 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
+        private(file)?;
         let pool = |limit, options| async move {
             SqlitePoolOptions::new()
                 .max_connections(limit)
@@ -72,6 +73,19 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// Makes the file before SQLite does, which would let everybody read it; the files beside it get
+/// the same mode.
+fn private(file: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(file);
+    made.map(drop)
+        .with_context(|| format!("making the database {}", file.display()))
 }
 
 /// JSON of one of our own values, for a TEXT column.
