@@ -73,6 +73,8 @@ pub fn measure(folder: &Path, image: &Layout) -> Result<Vec<Figure>> {
                 "x",
             )
         },
+        // The agent of an installation does more, but this is its biggest part.
+        Figure::reported("peak memory of the process that pulls", ours.peak, "MiB"),
     ])
 }
 
@@ -80,6 +82,16 @@ struct Ours {
     seconds: f64,
     written: u64,
     unpacked: u64,
+    /// MiB.
+    peak: f64,
+}
+
+/// The most memory that this process ever held, MiB.
+fn peak() -> Result<f64> {
+    let text = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+    Ok(kib.context("/proc/self/status has no VmHWM")? / 1024.0)
 }
 
 fn ours(disk: &Disk, registry: &Registry, image: &Layout) -> Result<Ours> {
@@ -100,6 +112,7 @@ fn ours(disk: &Disk, registry: &Registry, image: &Layout) -> Result<Ours> {
         seconds: started.elapsed().as_secs_f64(),
         written: disk.written()? - before,
         unpacked,
+        peak: peak()?,
     })
 }
 

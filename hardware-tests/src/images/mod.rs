@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 pub use kubernetes::KubernetesBinary;
-pub use layout::{Layer, Layout, Packing, TreeFile};
+pub use layout::{Layer, Layout, Packing, TreeFile, tar};
 pub use push::{Target, push};
 
 /// Makes images below one cache folder; what is there already is used again.

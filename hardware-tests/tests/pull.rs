@@ -1,0 +1,98 @@
+//! Registry client and store against Debian's registry, filled by skopeo.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use burin::store::{LayerExpect, StackLayer, Store, Verity};
+use burin_api::desired::LayerKind;
+use burin_hardware_tests::images::{Layer, Layout, Packing, Target, TreeFile, push, tar};
+use burin_hardware_tests::registry::Registry;
+use burin_registry::{Access, Image, LayerSpec, Registry as Client};
+
+fn content(seed: u8, length: usize) -> Vec<u8> {
+    let bytes = (0..length).map(|at| (at / 7) as u8 ^ seed ^ (at % 251) as u8);
+    bytes.collect()
+}
+
+async fn import(client: &Client, store: &Arc<Store>, image: &Image) {
+    for (blob, diff_id) in image.blobs.iter().zip(&image.diff_ids) {
+        let spec = LayerSpec {
+            blob: blob.clone(),
+            diff_id: Some(diff_id.clone()),
+            most_unpacked: 16 << 20,
+        };
+        let stream = client.layer("os/test", &spec, |_| {}).unwrap();
+        let expect = LayerExpect {
+            diff_id: diff_id.clone(),
+            unpacked: 16 << 20,
+            entries: 100,
+        };
+        let store = Arc::clone(store);
+        let import = move || store.import_layer(&expect, stream, &|_| {});
+        tokio::task::spawn_blocking(import).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_skopeo_pushed_arrives_in_the_store_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(&folder.path().join("registry"), 0).unwrap();
+    let below = [
+        TreeFile::plain("/usr/lib/big", content(1, 3_000_000)),
+        TreeFile::program("/usr/bin/tool", content(2, 5000)),
+        TreeFile::plain("/etc/old", "old"),
+    ];
+    let above = [
+        TreeFile::plain("/etc/.wh.old", ""),
+        TreeFile::plain("/etc/new", "new"),
+    ];
+    let layers =
+        [(&below[..], Packing::Gzip), (&above[..], Packing::Zstd)].map(|(files, packing)| Layer {
+            tar: tar(files).unwrap(),
+            packing,
+        });
+    let layout = Layout::make(&folder.path().join("image"), &layers).unwrap();
+    let name = registry.local_name();
+    let target = Target {
+        registry: &name,
+        certificates: registry.tls().ca.parent(),
+        auth_file: None,
+    };
+    push(&layout, target, "os/test", "1").unwrap();
+    let client = Client::new(Access {
+        host: name.clone(),
+        ca: vec![std::fs::read_to_string(&registry.tls().ca).unwrap()],
+        ..Access::default()
+    })
+    .unwrap();
+    assert_eq!(client.resolve("os/test", "1").await.unwrap(), layout.digest);
+    let image = client
+        .image("os/test", &layout.digest, "amd64")
+        .await
+        .unwrap();
+    assert_eq!(image.blobs.len(), 2);
+    let store = Arc::new(Store::open(&folder.path().join("store"), Verity::Off).unwrap());
+    import(&client, &store, &image).await;
+    let stack = [StackLayer {
+        kind: LayerKind::Os,
+        diff_ids: image.diff_ids.clone(),
+        files: BTreeMap::new(),
+        replaces_system: false,
+        folder: None,
+    }];
+    let sealed = store.merge(&stack, &[]).unwrap();
+    assert_eq!(
+        store.read_file(&sealed.id, "usr/lib/big").unwrap(),
+        content(1, 3_000_000)
+    );
+    assert_eq!(
+        store.read_file(&sealed.id, "usr/bin/tool").unwrap(),
+        content(2, 5000)
+    );
+    assert_eq!(store.read_file(&sealed.id, "etc/new").unwrap(), b"new");
+    assert!(
+        store.read_file(&sealed.id, "etc/old").is_err(),
+        "a whiteout took it away"
+    );
+    assert!(store.scrub(&|_| {}).unwrap().is_clean());
+}
