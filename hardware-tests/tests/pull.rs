@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anyhow::Result;
 use burin::store::{LayerExpect, StackLayer, Store, Verity};
 use burin_api::desired::LayerKind;
 use burin_hardware_tests::images::{Layer, Layout, Packing, Target, TreeFile, push, tar};
@@ -14,14 +15,14 @@ fn content(seed: u8, length: usize) -> Vec<u8> {
     bytes.collect()
 }
 
-async fn import(client: &Client, store: &Arc<Store>, image: &Image) {
+async fn import(client: &Client, store: &Arc<Store>, image: &Image) -> Result<()> {
     for (blob, diff_id) in image.blobs.iter().zip(&image.diff_ids) {
         let spec = LayerSpec {
             blob: blob.clone(),
             diff_id: Some(diff_id.clone()),
             most_unpacked: 16 << 20,
         };
-        let stream = client.layer("os/test", &spec, |_| {}).unwrap();
+        let stream = client.layer("os/test", &spec, |_| {})?;
         let expect = LayerExpect {
             diff_id: diff_id.clone(),
             unpacked: 16 << 20,
@@ -29,8 +30,9 @@ async fn import(client: &Client, store: &Arc<Store>, image: &Image) {
         };
         let store = Arc::clone(store);
         let import = move || store.import_layer(&expect, stream, &|_| {});
-        tokio::task::spawn_blocking(import).await.unwrap().unwrap();
+        tokio::task::spawn_blocking(import).await??;
     }
+    Ok(())
 }
 
 #[tokio::test]
@@ -72,7 +74,7 @@ async fn an_image_that_skopeo_pushed_arrives_in_the_store_as_it_was() {
         .unwrap();
     assert_eq!(image.blobs.len(), 2);
     let store = Arc::new(Store::open(&folder.path().join("store"), Verity::Off).unwrap());
-    import(&client, &store, &image).await;
+    import(&client, &store, &image).await.unwrap();
     let stack = [StackLayer {
         kind: LayerKind::Os,
         diff_ids: image.diff_ids.clone(),

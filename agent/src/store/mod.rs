@@ -16,10 +16,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use composefs::erofs::format::{FormatConfig, FormatVersion};
 use composefs::fsverity::{Algorithm, Sha512HashValue};
-use composefs::repository::{Repository, RepositoryConfig};
+use composefs::repository::{REPO_METADATA_FILENAME, Repository, RepositoryConfig};
 
 pub use import::LayerExpect;
 pub use merge::StackLayer;
@@ -80,12 +80,17 @@ impl Store {
     /// required and the file system does not have it.
     pub fn open(dir: &Path, verity: Verity) -> Result<Self> {
         let doing = || format!("opening the store {}", dir.display());
-        let mut config = RepositoryConfig::new(Algorithm::SHA512);
-        config.erofs_formats = FormatConfig::single(FormatVersion::V1);
-        if verity == Verity::Off {
-            config = config.set_insecure();
-        }
-        let (objects, _) = Objects::init_path(rustix::fs::CWD, dir, config).with_context(doing)?;
+        let objects = if dir.join(REPO_METADATA_FILENAME).exists() {
+            Objects::open_path(rustix::fs::CWD, dir).with_context(doing)?
+        } else {
+            make(dir, verity).with_context(doing)?
+        };
+        let format = objects.erofs_version();
+        ensure!(
+            format == FormatVersion::V1,
+            "{}: its images have format {format:?}",
+            doing()
+        );
         if verity == Verity::Required {
             objects.require_verity().with_context(doing)?;
         }
@@ -125,6 +130,16 @@ impl Store {
             .sync()
             .with_context(|| format!("writing the store {} to disk", self.dir.display()))
     }
+}
+
+/// Makes the repository. Its settings are written last and whole, so a cut leaves none.
+fn make(dir: &Path, verity: Verity) -> Result<Objects> {
+    let mut config = RepositoryConfig::new(Algorithm::SHA512);
+    config.erofs_formats = FormatConfig::single(FormatVersion::V1);
+    if verity == Verity::Off {
+        config = config.set_insecure();
+    }
+    Ok(Objects::init_path(rustix::fs::CWD, dir, config)?.0)
 }
 
 /// The hex of `sha256:<hex>`: a file name that cannot lead elsewhere.

@@ -223,3 +223,14 @@ fn the_agent_is_an_image_of_one_program() {
         [1; 10_000]
     );
 }
+
+#[test]
+fn a_store_is_opened_again_and_one_without_verity_is_refused_where_it_is_required() {
+    let (dir, store) = store();
+    let id = import(&store, &os()).unwrap();
+    drop(store);
+    let path = dir.path().join("store");
+    assert!(Store::open(&path, Verity::Off).unwrap().has_layer(&id));
+    let error = Store::open(&path, Verity::Required).unwrap_err();
+    assert!(format!("{error:#}").contains("verity"), "{error:#}");
+}
