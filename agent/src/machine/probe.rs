@@ -162,12 +162,17 @@ fn link(root: &Path, folder: &Path, name: &str) -> Link {
     link
 }
 
-/// Modaliases of a device and of its parents, up to `/sys/devices`.
+/// Modaliases of a device and of its parents, up to `/sys/devices`, as far as a module drives them.
+///
+/// What is built into the kernel (bridges, the virtio bus) is left out: `modules.alias` never names
+/// it, and `modules.builtin.modinfo` has aliases only from Linux 6.17 on, so no image could be
+/// found to serve it.
 fn parents_modaliases(root: &Path, device: &Path) -> Vec<String> {
     let top = real(&root.join("sys/devices"));
     let texts: Vec<String> = device
         .ancestors()
         .take_while(|folder| folder.starts_with(&top) && *folder != top)
+        .filter(|folder| folder.join("driver/module").exists())
         .filter_map(|folder| file::read_text(&folder.join("modalias"), LIMIT).ok())
         .collect();
     host::modaliases(texts.iter().map(String::as_str))
@@ -218,6 +223,9 @@ mod tests {
         put(root, "sys/firmware/efi/fw_platform_size", "64\n");
         let pci = "sys/devices/pci0000:00/0000:00:03.0";
         put(root, &format!("{pci}/modalias"), "pci:v00008086d0000A80A\n");
+        put(root, &format!("{pci}/driver/module/version"), "1\n");
+        // Driven by what is built in: no module to ask an image for.
+        put(root, "sys/devices/pci0000:00/modalias", "acpi:PNP0A08:\n");
         let nvme = format!("{pci}/nvme/nvme0/nvme0n1");
         put(root, &format!("{nvme}/size"), "250069680\n");
         put(root, &format!("{nvme}/queue/rotational"), "0\n");

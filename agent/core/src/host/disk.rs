@@ -26,7 +26,7 @@ pub struct Disk {
     /// Devices made out of the whole disk: `md0`, `dm-3`.
     pub holders: Vec<String>,
     pub partitions: Vec<PartitionFact>,
-    /// Modaliases of the device and of all its parents up to the host bridge.
+    /// Modaliases of the device and of its parents up to the host bridge, where a module drives them.
     pub modaliases: Vec<String>,
     /// Links under `/dev/disk/by-*` and other names of it.
     pub links: Vec<String>,

@@ -20,7 +20,7 @@ pub struct Link {
     pub speed: Option<u32>,
     /// Kernel module that drives it.
     pub driver: String,
-    /// Modaliases of the card and of all its parents.
+    /// Modaliases of the card and of its parents, where a module drives them.
     pub modaliases: Vec<String>,
 }
 
