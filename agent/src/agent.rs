@@ -17,6 +17,7 @@ use burin_core::backoff::Class;
 use crate::context::Paths;
 use crate::events::Events;
 use crate::init::{POWER_OFF, REBOOT};
+use crate::installed;
 use crate::steps::{Failure, Outcome};
 
 /// Which of its two lives the agent leads.
@@ -41,7 +42,13 @@ pub fn run(life: Life, paths: &Paths) -> Result<ExitCode> {
     let outcome = runtime.block_on(live(life, paths));
     // A step's thread may hang in the kernel; the end does not wait for it.
     runtime.shutdown_background();
-    let code = match outcome? {
+    let outcome = outcome?;
+    if life == Life::Service {
+        // systemd is PID 1 here and ends the machine in order.
+        installed::leave(outcome)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let code = match outcome {
         Outcome::Done => 0,
         Outcome::Reboot => REBOOT,
         Outcome::PowerOff => POWER_OFF,

@@ -54,6 +54,46 @@ pub struct Kubernetes {
     pub reason: String,
 }
 
+/// Units without which a host is not what it should be. Others may fail: what they mean is for the
+/// profile's own checks to say.
+const CRITICAL: [&str; 9] = [
+    "k3s.service",
+    "systemd-journald.service",
+    "systemd-udevd.service",
+    "systemd-networkd.service",
+    "NetworkManager.service",
+    "dbus.service",
+    "dbus-broker.service",
+    "local-fs.target",
+    "systemd-modules-load.service",
+];
+
+/// The critical ones among the failed units, from `systemctl list-units --output=json`.
+///
+/// # Errors
+/// The text is not the list that systemd prints.
+pub fn critical_failures(json: &str) -> Result<Vec<String>, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Unit {
+        unit: String,
+    }
+    let units: Vec<Unit> = serde_json::from_str(json)?;
+    let failed = units.into_iter().map(|unit| unit.unit);
+    Ok(failed
+        .filter(|unit| CRITICAL.contains(&unit.as_str()))
+        .collect())
+}
+
+/// Bytes received on all links but the loopback, from `/proc/net/dev`.
+#[must_use]
+pub fn received(net_dev: &str) -> u64 {
+    let links = net_dev.lines().filter_map(|line| line.split_once(':'));
+    links
+        .filter(|(name, _)| name.trim() != "lo")
+        .filter_map(|(_, counters)| counters.split_whitespace().next()?.parse::<u64>().ok())
+        .fold(0, u64::saturating_add)
+}
+
 /// Received bytes per second from which a pull counts as moving.
 const MOVING: u64 = 4 * 1024;
 
@@ -315,6 +355,21 @@ mod tests {
             gate.observe(secs(100), &seen),
             Verdict::Failed { .. }
         ));
+    }
+
+    #[test]
+    fn only_units_that_the_host_needs_count() {
+        let list = r#"[{"unit":"k3s.service","load":"loaded"},{"unit":"motd.service"}]"#;
+        assert_eq!(critical_failures(list).unwrap(), ["k3s.service"]);
+        assert!(critical_failures("[]").unwrap().is_empty());
+        assert!(critical_failures("UNIT LOAD").is_err());
+    }
+
+    #[test]
+    fn received_bytes_are_those_of_real_links() {
+        let text = "Inter-|   Receive\n face |bytes packets\n    lo: 999 1 0\n  eth0: 100 2 0\n  eth1:7 1\n";
+        assert_eq!(received(text), 107);
+        assert_eq!(received("junk"), 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod health;
 pub mod host;
 pub mod identity;
 pub mod initramfs;
+pub mod integrity;
 pub mod kube;
 pub mod layout;
 pub mod merge;

@@ -40,6 +40,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
         )
     })?;
     events.log_to(&paths.logs())?;
+    crate::installed::integrity::watch(paths, events)?;
     let floor = start::built(paths).max(identity.registration().confirmed_time);
     start::raise_clock(events, floor);
     let given = start::user_data(events, &[paths.user_data()])?;

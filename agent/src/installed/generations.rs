@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 
 use anyhow::{Context as _, Result};
 use burin_api::desired::Release;
+use burin_core::boot::BootTarget;
 use burin_core::generations::Generation;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,16 @@ pub struct Settings {
     pub release: Release,
     pub host_id: String,
     pub host_name: String,
+}
+
+/// Number of the generation that runs, from the kernel's command line.
+///
+/// # Errors
+/// When this boot is not one of burin's.
+pub fn running(paths: &Paths) -> Result<u64> {
+    let line = file::read_text(&paths.root.join("proc/cmdline"), 64 * 1024)?;
+    let target = BootTarget::parse(&line).context("finding the running generation")?;
+    Ok(target.generation)
 }
 
 /// Reads the state of a generation; none when its directory is not complete.

@@ -1,1 +1,4 @@
-//! (to be written by its room)
+//! Kubernetes on the installed host: what is laid down for it, and what it says of itself.
+
+pub mod client;
+pub mod lay;
