@@ -143,6 +143,7 @@ fn a_node_without_a_network_is_not_ready_until_a_network_layer_is_applied() {
     );
     assert_eq!(server.get("/readyz", true), (200, "ok".to_owned()));
     assert_eq!(server.get("/readyz", false).0, 401);
+    assert!(server.get("/api/v1/pods", true).1.contains("\"items\":[]"));
     let condition = server.ready_condition();
     assert_eq!(condition["status"], "False");
     assert!(

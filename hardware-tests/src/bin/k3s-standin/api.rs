@@ -82,6 +82,8 @@ fn respond(node: &Node, method: &str, path: &str) -> (u16, &'static str, String)
         "/api/v1/nodes" => {
             json(&json!({ "kind": "NodeList", "apiVersion": "v1", "items": [node.object()] }))
         }
+        // It runs no container, so there is no pod whose image could still be on its way.
+        "/api/v1/pods" => json(&json!({ "kind": "PodList", "apiVersion": "v1", "items": [] })),
         "/apis/k3s.cattle.io/v1/addons" => json(&node.addons()),
         path if path == own => json(&node.object()),
         _ => status(404, "NotFound"),
