@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getppid};
 
 use crate::machine::module::{self, Drivers, Loaded};
 use crate::machine::uevent::{Heard, Listener};
@@ -29,6 +31,9 @@ pub fn run() -> Result<()> {
         started.elapsed().as_millis()
     );
     std::fs::write(SETTLED, b"").with_context(|| format!("writing {SETTLED}"))?;
+    if getppid() == Pid::from_raw(1) {
+        kill(getppid(), Signal::SIGUSR2).context("telling PID 1 that the drivers are loaded")?;
+    }
     loop {
         match listener.next(Instant::now() + LONG)? {
             Heard::Event(event) if event.action == "add" => {

@@ -17,6 +17,10 @@ const HELPER: &str = "/run/burin/modprobe";
 /// Bytes the RAM disk for logs and state may take at most.
 const RUN_OPTIONS: &str = "mode=0755,size=25%";
 
+/// Console level 3: what is worse than an error still shows, a driver's complaints do not tear the
+/// status screen. All of it stays in the kernel's log.
+const QUIET_KERNEL: &str = "3";
+
 struct Early {
     kind: &'static str,
     at: &'static str,
@@ -70,6 +74,11 @@ pub(super) fn prepare() -> Result<()> {
     std::fs::create_dir_all(LOGS).with_context(|| format!("making {LOGS}"))?;
     for (what, outcome) in [
         ("module helper", module_helper()),
+        (
+            "kernel messages",
+            std::fs::write("/proc/sys/kernel/printk", QUIET_KERNEL)
+                .context("keeping the kernel's warnings off the screen"),
+        ),
         ("Ctrl-Alt-Del", power::catch_ctrl_alt_del()),
         ("firmware variables", firmware_variables()),
         (

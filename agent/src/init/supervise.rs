@@ -31,8 +31,6 @@ const DRIVERS_LIMIT: Duration = Duration::from_secs(30);
 /// A child that lived this long has not crashed at its start: the back-off begins anew.
 const HEALTHY: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often the sign of the driver loader is looked for while it is awaited.
-const GLANCE: Duration = Duration::from_millis(100);
 /// Lines of a crashed program's log that are shown.
 const LAST_WORDS: usize = 8;
 
@@ -167,7 +165,8 @@ pub(super) fn supervise() -> Result<Leave> {
         agent.start_if_due();
         wait(&incoming, next_wake(&[&drivers, &agent]))?;
         for signal in pending(&incoming)? {
-            if signal != Signal::SIGCHLD
+            // The driver loader has settled: the loop looks for its sign by itself.
+            if !matches!(signal, Signal::SIGCHLD | Signal::SIGUSR2)
                 && let Some(leave) = forward(signal, &agent)
             {
                 return Ok(leave);
@@ -193,6 +192,7 @@ fn signals() -> SigSet {
         Signal::SIGTERM,
         Signal::SIGHUP,
         Signal::SIGUSR1,
+        Signal::SIGUSR2,
     ]
     .into_iter()
     .collect()
@@ -221,8 +221,7 @@ fn next_wake(children: &[&Child]) -> Duration {
     let now = Instant::now();
     let due = children.iter().filter_map(|child| child.due).min();
     match due {
-        // The loader's sign is a file: looked for while the agent waits for it.
-        Some(due) => due.saturating_duration_since(now).min(GLANCE),
+        Some(due) => due.saturating_duration_since(now),
         None => Duration::from_secs(3600),
     }
 }

@@ -130,16 +130,6 @@ pub fn drop_cache(device: &File) -> Result<()> {
         .context("dropping the cache of a block device")
 }
 
-/// Tells the device that `length` bytes from `start` on are free.
-///
-/// # Errors
-/// `EOPNOTSUPP` when it cannot discard.
-pub fn discard(device: &File, start: u64, length: u64) -> nix::Result<()> {
-    let range = [start, length];
-    // SAFETY: BLKDISCARD reads two u64.
-    unsafe { raw::blkdiscard(device.as_raw_fd(), &raw const range) }.map(drop)
-}
-
 /// Tells the kernel of one partition, in bytes, without its reading the table.
 ///
 /// # Errors
