@@ -8,6 +8,7 @@ CREATE TABLE token (
     expires_at BIGINT NOT NULL,
     revoked_at BIGINT,
     labels TEXT NOT NULL,
+    networks TEXT NOT NULL,
     profile TEXT,
     requires_approval BIGINT NOT NULL
 );

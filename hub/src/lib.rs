@@ -11,6 +11,7 @@ mod files;
 mod host_api;
 mod keys;
 mod limit;
+mod network;
 mod nonce;
 mod publish;
 pub mod routes;

@@ -13,6 +13,7 @@ use super::{Body, read};
 use crate::clock;
 use crate::db::tokens::{self, TokenRow};
 use crate::db::{audit, from_json, profiles, to_json};
+use crate::network::Network;
 use crate::secret::{Secret, random};
 use crate::state::Hub;
 
@@ -39,6 +40,7 @@ fn info(row: &TokenRow, now: i64) -> sqlx::Result<TokenInfo> {
         created_at: row.created_at,
         expires_at: row.expires_at,
         labels: from_json(&row.labels)?,
+        networks: from_json(&row.networks)?,
         profile: row.profile.clone(),
         requires_approval: row.requires_approval != 0,
     })
@@ -77,6 +79,9 @@ pub(crate) async fn create(
             "`lifetime` must be 1 second to 366 days",
         ));
     }
+    for network in &asked.networks {
+        network.parse::<Network>().map_err(Problem::bad_input)?;
+    }
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
     if let Some(profile) = &asked.profile
@@ -95,6 +100,7 @@ pub(crate) async fn create(
         expires_at: now + i64::try_from(lifetime).unwrap_or(0) * 1000,
         revoked_at: None,
         labels: to_json(&asked.labels)?,
+        networks: to_json(&asked.networks)?,
         profile: asked.profile,
         requires_approval: i64::from(asked.requires_approval),
     };

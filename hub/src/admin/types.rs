@@ -49,6 +49,8 @@ pub(crate) struct TokenRequest {
     /// Assigned to a host when it is accepted.
     pub(crate) profile: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
+    /// Networks that a host must call from, `192.0.2.0/24`; everywhere when empty.
+    pub(crate) networks: Vec<String>,
     pub(crate) requires_approval: bool,
 }
 
@@ -71,6 +73,7 @@ pub(crate) struct TokenInfo {
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) networks: Vec<String>,
     pub(crate) profile: Option<String>,
     pub(crate) requires_approval: bool,
 }

@@ -41,6 +41,9 @@ pub(crate) struct CreateToken {
     /// Label that a host gets; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
+    /// Network that hosts must call from, 192.0.2.0/24; may be repeated.
+    #[arg(long, value_name = "NETWORK")]
+    network: Vec<String>,
     /// Hosts wait for an admin's approval all the same.
     #[arg(long)]
     requires_approval: bool,
@@ -65,6 +68,7 @@ pub(super) async fn run(
                 lifetime: Some(args.expires.0.as_secs()),
                 profile: args.profile,
                 labels: args.label.into_iter().collect::<BTreeMap<_, _>>(),
+                networks: args.network,
                 requires_approval: args.requires_approval,
             };
             let created: TokenCreated = client.post("/api/v1/tokens", &request).await?;

@@ -62,20 +62,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_reads_as_it_is_meant() {
+    fn hosts_read_in_the_file_what_the_hub_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = std::collections::BTreeSet::from(["localhost".to_owned()]);
+        let tls = crate::certificate::load_or_create(dir.path(), &names).unwrap();
         let hub = HubInfo {
             hub_id: String::new(),
             url: "https://[2001:db8::1]:8443".to_owned(),
-            root: "sha256:00".to_owned(),
+            root: format!("sha256:{}", "0a".repeat(32)),
             unprotected: true,
-            ca: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned(),
+            ca: tls.ca_pem,
             version: String::new(),
         };
+        let token = Token::from_seed([7; 16]).reveal();
+        let read = burin_core::userdata::parse(&document(&hub, Some(&token))).unwrap();
+        let found = read.hub.unwrap();
+        assert_eq!(found.url, hub.url);
+        assert_eq!(found.root.as_deref(), Some(hub.root.as_str()));
+        assert_eq!(found.ca, [hub.ca]);
         assert_eq!(
-            document(&hub, Some("BRN1-X-Y")),
-            "#cloud-config\nburin:\n  hub:\n    url: \"https://[2001:db8::1]:8443\"\n    \
-             root: \"sha256:00\"\n    ca:\n      - |\n        -----BEGIN CERTIFICATE-----\n        \
-             AA==\n        -----END CERTIFICATE-----\n  token: BRN1-X-Y\n"
+            read.token.map(|token| token.expose().to_owned()),
+            Some(token)
         );
     }
 }

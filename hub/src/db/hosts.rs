@@ -51,11 +51,12 @@ pub(crate) async fn live(conn: &mut Connection, host_id: &str) -> sqlx::Result<O
     .await
 }
 
-/// Hosts whose uid or host ID is `name`; live ones first.
+/// Hosts whose uid or host ID is `name`; live ones first, then the newest.
 pub(crate) async fn find(db: &Db, name: &str) -> sqlx::Result<Vec<HostRow>> {
     sqlx::query_as(
         "SELECT * FROM host WHERE uid = $1 OR host_id = $1 \
-         ORDER BY CASE state WHEN 'accepted' THEN 0 WHEN 'quarantined' THEN 1 ELSE 2 END, created_at",
+         ORDER BY CASE state WHEN 'accepted' THEN 0 WHEN 'quarantined' THEN 1 ELSE 2 END, \
+         created_at DESC, uid DESC",
     )
     .bind(name)
     .fetch_all(db.reader())
@@ -218,6 +219,18 @@ pub(crate) async fn expire_pending(conn: &mut Connection, before: i64) -> sqlx::
     sqlx::query(
         "UPDATE host SET state = 'rejected', reason = 'expired' \
          WHERE state = 'pending' AND created_at < $1",
+    )
+    .bind(before)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Forgets hosts that were never accepted and whose time was over before `before`: each boot of an
+/// unapproved machine leaves one. A host that an admin denied stays denied.
+pub(crate) async fn forget_expired(conn: &mut Connection, before: i64) -> sqlx::Result<()> {
+    sqlx::query(
+        "DELETE FROM host WHERE state = 'rejected' AND reason = 'expired' AND created_at < $1",
     )
     .bind(before)
     .execute(conn)

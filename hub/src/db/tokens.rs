@@ -15,6 +15,8 @@ pub(crate) struct TokenRow {
     pub(crate) expires_at: i64,
     pub(crate) revoked_at: Option<i64>,
     pub(crate) labels: String,
+    /// JSON list of networks that it is good from; empty for all.
+    pub(crate) networks: String,
     pub(crate) profile: Option<String>,
     pub(crate) requires_approval: i64,
 }
@@ -22,7 +24,7 @@ pub(crate) struct TokenRow {
 pub(crate) async fn insert(conn: &mut Connection, row: &TokenRow) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO token (id, public_key, uses, used, created_at, expires_at, revoked_at, \
-         labels, profile, requires_approval) VALUES ($1, $2, $3, 0, $4, $5, NULL, $6, $7, $8)",
+         labels, networks, profile, requires_approval) VALUES ($1, $2, $3, 0, $4, $5, NULL, $6, $7, $8, $9)",
     )
     .bind(&row.id)
     .bind(&row.public_key)
@@ -30,6 +32,7 @@ pub(crate) async fn insert(conn: &mut Connection, row: &TokenRow) -> sqlx::Resul
     .bind(row.created_at)
     .bind(row.expires_at)
     .bind(&row.labels)
+    .bind(&row.networks)
     .bind(&row.profile)
     .bind(row.requires_approval)
     .execute(conn)

@@ -16,10 +16,13 @@ use crate::db::tokens::TokenRow;
 use crate::db::{
     self, Connection, assignments, audit, from_json, hosts, live, profiles, to_json, tokens,
 };
+use crate::network::Network;
 use crate::state::Hub;
 
 /// A host that nobody approved is turned away after this, milliseconds.
 const PENDING_LIFETIME: i64 = 24 * 3_600_000;
+/// How long such a host is still shown, milliseconds.
+const EXPIRED_KEPT: i64 = 7 * 24 * 3_600_000;
 const PENDING_PER_HOST_ID: i64 = 20;
 const PENDING_PER_HUB: i64 = 10_000;
 /// How soon a pending host asks again, seconds: often while somebody may stand beside it.
@@ -62,12 +65,13 @@ pub(super) async fn answer(
     hub.nonces.spend(&enroll.nonce, now)?;
 
     hosts::expire_pending(&mut tx, now - PENDING_LIFETIME).await?;
+    hosts::forget_expired(&mut tx, now - EXPIRED_KEPT).await?;
     let mut caller = Caller {
         thumbprint: enroll
             .public_key
             .thumbprint()
             .map_err(|err| Refused::signature(&err))?,
-        address: ip.to_canonical().to_string(),
+        ip: ip.to_canonical(),
         enroll: &enroll,
         token: token.as_ref(),
         now,
@@ -106,7 +110,7 @@ fn check_form(enroll: &Enroll) -> Result<(), Refused> {
 
 struct Caller<'a> {
     thumbprint: String,
-    address: String,
+    ip: IpAddr,
     enroll: &'a Enroll,
     token: Option<&'a TokenRow>,
     now: i64,
@@ -229,6 +233,7 @@ impl Caller<'_> {
         let Some(token) = self.token else {
             return Err(anyhow::anyhow!("admitted without a token").into());
         };
+        self.check_network(token)?;
         if !tokens::take_use(conn, &token.id, self.now).await? {
             return Err(over(token, self.now));
         }
@@ -243,6 +248,29 @@ impl Caller<'_> {
         let actor = format!("token {}", token.id);
         audit::record(conn, &actor, "host.accept", &uid, self.now).await?;
         Ok(EnrollAnswer::Accepted { host_uid: uid })
+    }
+
+    /// Only admission asks: an accepted host may move.
+    fn check_network(&self, token: &TokenRow) -> Result<(), Refused> {
+        let networks: Vec<String> = from_json(&token.networks)?;
+        let inside = |text: &String| {
+            let network = text.parse::<Network>();
+            network.is_ok_and(|network| network.contains(self.ip))
+        };
+        if networks.is_empty() || networks.iter().any(inside) {
+            return Ok(());
+        }
+        let message = format!(
+            "token {} is good from {} only, this host calls from {}",
+            token.id,
+            networks.join(", "),
+            self.ip
+        );
+        Err(Refused::new(
+            StatusCode::FORBIDDEN,
+            "token_network",
+            message,
+        ))
     }
 
     async fn replace(&self, conn: &mut Connection, uid: String) -> Result<EnrollAnswer, Refused> {
@@ -306,7 +334,7 @@ impl Caller<'_> {
             enrolled_at: self.now,
             accepted_at: None,
             settled: 0,
-            address: self.address.clone(),
+            address: self.ip.to_string(),
         })
     }
 }

@@ -11,6 +11,7 @@ mod sync;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -23,6 +24,9 @@ use crate::routes::{Access, Routes};
 use crate::state::Hub;
 pub(crate) use enroll::assign_default;
 use refusal::Refused;
+
+/// 64 KiB over the worst of mobile links; who takes longer only holds a connection open.
+const SLOWEST_BODY: Duration = Duration::from_secs(30);
 
 /// The routes of hosts.
 pub(crate) fn routes() -> Routes {
@@ -56,8 +60,13 @@ async fn sync_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request)
 }
 
 async fn body(request: Request) -> Result<Vec<u8>, Refused> {
-    let bytes = axum::body::to_bytes(request.into_body(), MAX_REQUEST)
+    let read = axum::body::to_bytes(request.into_body(), MAX_REQUEST);
+    let bytes = tokio::time::timeout(SLOWEST_BODY, read)
         .await
+        .map_err(|_| {
+            let message = format!("the body took longer than {} s", SLOWEST_BODY.as_secs());
+            Refused::new(StatusCode::REQUEST_TIMEOUT, "bad_request", message).after(5)
+        })?
         .map_err(|_| {
             let message = format!("the body is longer than {MAX_REQUEST} bytes, or broke off");
             Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)

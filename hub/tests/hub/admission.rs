@@ -163,6 +163,19 @@ async fn a_token_that_is_over_says_why() {
 }
 
 #[tokio::test]
+async fn a_token_is_good_from_its_networks_only() {
+    let site = Site::start().await;
+    let host = Host::boot(&site, "S1", "b").await;
+    let elsewhere = site.token(json!({ "networks": ["192.0.2.0/24"] })).await;
+    let refused = host.enroll(&site, Some(&elsewhere)).await;
+    assert_eq!(code(refused), "token_network");
+    assert_eq!(site.get("/api/v1/tokens").await[0]["used"], 0);
+    let networks = json!({ "networks": ["192.0.2.0/24", "127.0.0.0/8"] });
+    let here = site.token(networks).await;
+    assert_eq!(reason(host.enroll(&site, Some(&here)).await), "accepted");
+}
+
+#[tokio::test]
 async fn without_a_token_a_person_decides() {
     let site = Site::start().await;
     let host = Host::boot(&site, "S1", "b").await;

@@ -216,6 +216,7 @@ async fn bad_bodies_are_problems_with_a_sentence() {
     for (path, body) in [
         ("/api/v1/tokens", json!({ "uses": 0 })),
         ("/api/v1/tokens", json!({ "lifetime": 0 })),
+        ("/api/v1/tokens", json!({ "networks": ["192.0.2.1/24"] })),
         ("/api/v1/tokens", json!({ "usess": 1 })),
         ("/api/v1/tokens", json!({ "profile": "nowhere" })),
         ("/api/v1/registries", json!({ "host": "a/b" })),
