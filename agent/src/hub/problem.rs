@@ -142,7 +142,10 @@ fn advice_on(code: &str) -> &'static str {
 fn of_tls(error: &rustls::Error) -> Problem {
     match error {
         rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::UnknownIssuer => Problem::UnknownCertificate,
+            // Two hubs name their authorities alike: the name fits and the signature does not.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Problem::UnknownCertificate
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Problem::OtherName
             }

@@ -1,0 +1,344 @@
+//! The host's client against the real hub: registration, sync, and everything a hub can refuse.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use burin::context::{Hidden, Paths};
+use burin::events::Events;
+use burin::hub::{HubSettings, Identity, Introduction, Link, Report, Word};
+use burin_api::host::Evidence;
+use burin_api::message::{Mode, Observed, Phase};
+use burin_api::token::Token;
+use burin_core::userdata;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Far above what anything here takes.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The hub's program, built once: it belongs to another package, so cargo does not build it for us.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap().to_owned();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "burin-hub"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success(), "burin-hub does not build");
+        profile.join("burin-hub")
+    })
+}
+
+/// A running hub in a folder of its own.
+struct Hub {
+    data: tempfile::TempDir,
+    child: Child,
+    listen: String,
+}
+
+impl Hub {
+    fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let (child, listen) = serve(data.path(), "127.0.0.1:0");
+        Self {
+            data,
+            child,
+            listen,
+        }
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        let listen = self.listen.clone();
+        (self.child, _) = serve(self.data.path(), &listen);
+    }
+
+    fn client(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = Command::new(program())
+            .args(["--json", "--data"])
+            .arg(self.data.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// How a host reaches it, from the user-data that the hub itself hands out.
+    fn settings(&self, token: Option<&str>) -> HubSettings {
+        let printed = self.client(&["user-data"]);
+        let data = userdata::parse(printed["user_data"].as_str().unwrap()).unwrap();
+        let hub = data.hub.unwrap();
+        HubSettings {
+            url: hub.url,
+            root: hub.root,
+            ca: hub.ca,
+            token: token.map(|text| Hidden(Arc::new(Token::parse(text).unwrap()))),
+            proxy: None,
+        }
+    }
+
+    fn token(&self) -> String {
+        let made = self.client(&["token", "create"]);
+        made["token"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn serve(data: &Path, listen: &str) -> (Child, String) {
+    let mut child = Command::new(program())
+        .args(["--json", "--data"])
+        .arg(data)
+        .args(["serve", "--interval", "1", "--listen", listen])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    (child, ready["listen"].as_str().unwrap().to_owned())
+}
+
+/// A host that does nothing but talk.
+struct Host {
+    _root: tempfile::TempDir,
+    events: Events,
+    report: watch::Sender<Report>,
+    word: watch::Receiver<Word>,
+    task: JoinHandle<()>,
+}
+
+impl Host {
+    fn start(settings: HubSettings, identity: &Identity, boot: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let events = Events::new(boot);
+        let (report, reports) = watch::channel(Report {
+            phase: Phase::Waiting,
+            findings: Vec::new(),
+            observed: Observed::default(),
+        });
+        let (words, word) = watch::channel(Word::default());
+        let link = Link {
+            settings,
+            introduction: Introduction {
+                host_id: "K7QF-2M9X-0TRD-8HWN".to_owned(),
+                host_id_source: "smbios-uuid".to_owned(),
+                evidence: Evidence {
+                    uuid: "6a8d0f6c-9d9c-4c0b-8f2e-0d4c6e1b7a55".to_owned(),
+                    ..Evidence::default()
+                },
+                labels: std::collections::BTreeMap::new(),
+                boot_id: boot.to_owned(),
+                mode: Mode::Installer,
+                arch: "x86_64".to_owned(),
+            },
+            identity: identity.clone(),
+            paths: Paths::under(root.path()),
+            events: events.clone(),
+            built: 1_767_225_600_000,
+            report: reports,
+            word: words,
+            set_clock: |_| Ok(()),
+        };
+        let task = tokio::spawn(link.run());
+        Self {
+            _root: root,
+            events,
+            report,
+            word,
+            task,
+        }
+    }
+
+    async fn until(&mut self, what: &str, fits: impl FnMut(&Word) -> bool) {
+        let waited = timeout(DEADLINE, self.word.wait_for(fits)).await;
+        let (_, lines) = self.events.lines(0);
+        assert!(waited.is_ok(), "never {what}; the host said {lines:#?}");
+    }
+
+    /// Waits until the host says something about its hub, and returns it.
+    async fn hub_state(&mut self, part: &str) -> String {
+        let mut changes = self.events.changes();
+        let waited = timeout(DEADLINE, async {
+            loop {
+                let state = self.events.view().hub_state;
+                if state.contains(part) {
+                    return state;
+                }
+                changes.changed().await.unwrap();
+            }
+        });
+        waited.await.unwrap_or_else(|_| {
+            panic!(
+                "never {part:?}; the host says {:?}",
+                self.events.view().hub_state
+            )
+        })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_host_registers_by_token_and_its_events_arrive_once() {
+    let hub = Hub::start();
+    let identity = Identity::make("").unwrap();
+    let mut host = Host::start(hub.settings(Some(&hub.token())), &identity, "boot-1");
+    host.events.note("an event from before the registration");
+    let newest = host.events.newest();
+    host.until("stored the event", |word| {
+        word.accepted && word.stored >= newest
+    })
+    .await;
+    assert!(identity.registration().host_uid.is_some());
+    assert!(identity.registration().root.is_some());
+
+    let list = hub.client(&["host", "list"]);
+    let text = list.to_string();
+    assert!(text.contains("K7QF-2M9X-0TRD-8HWN"), "{text}");
+    let events = hub.client(&["event", "list"]).to_string();
+    let count = events
+        .matches("an event from before the registration")
+        .count();
+    assert_eq!(count, 1, "{events}");
+
+    host.report
+        .send_modify(|report| report.phase = Phase::Running);
+    let syncs = host.word.borrow().syncs;
+    host.until("synced again", |word| word.syncs > syncs).await;
+}
+
+#[tokio::test]
+async fn a_restarted_host_needs_no_second_use_of_its_token() {
+    let hub = Hub::start();
+    let token = hub.token();
+    let identity = Identity::make("").unwrap();
+    let mut first = Host::start(hub.settings(Some(&token)), &identity, "boot-1");
+    first.until("accepted", |word| word.accepted).await;
+    drop(first);
+    // As after a power cut: the key was kept, what the hub said was not.
+    let again = Identity::from_pkcs8(identity.pkcs8(), "").unwrap();
+    let mut second = Host::start(hub.settings(Some(&token)), &again, "boot-2");
+    second
+        .until("accepted again", |word| word.accepted && word.syncs > 0)
+        .await;
+    let (was, is) = (identity.registration(), again.registration());
+    assert_eq!(is.host_uid, was.host_uid);
+    let tokens = hub.client(&["token", "list"]);
+    assert_eq!(tokens[0]["used"], 1, "{tokens}");
+}
+
+#[tokio::test]
+async fn a_host_outlives_its_hub() {
+    let mut hub = Hub::start();
+    let identity = Identity::make("").unwrap();
+    let mut host = Host::start(hub.settings(Some(&hub.token())), &identity, "boot-1");
+    host.until("synced", |word| word.syncs > 0).await;
+    host.report
+        .send_modify(|report| report.phase = Phase::Installing);
+    hub.stop();
+    let state = host.hub_state("does not answer").await;
+    assert!(state.contains("Check that the hub runs"), "{state}");
+    let syncs = host.word.borrow().syncs;
+    hub.start_again();
+    host.until("synced again", |word| word.syncs > syncs).await;
+    assert_eq!(host.events.view().hub_state, "");
+}
+
+#[tokio::test]
+async fn refusals_say_what_to_do() {
+    let hub = Hub::start();
+    let good = hub.settings(Some(&hub.token()));
+    let unknown = Token::from_seed([7; 16]).reveal();
+    let cases = [
+        (
+            HubSettings {
+                token: Some(Hidden(Arc::new(Token::parse(&unknown).unwrap()))),
+                ..good.clone()
+            },
+            "token create",
+        ),
+        (
+            HubSettings {
+                root: Some(format!("sha256:{}", "0".repeat(64))),
+                ..good.clone()
+            },
+            "burin.hub.root",
+        ),
+        (
+            HubSettings {
+                ca: Hub::start().settings(None).ca,
+                ..good.clone()
+            },
+            "burin.hub.ca",
+        ),
+        (
+            HubSettings {
+                token: None,
+                ..good.clone()
+            },
+            "no token",
+        ),
+        (
+            HubSettings {
+                url: good.url.replace("127.0.0.1", "127.0.0.2"),
+                ..good.clone()
+            },
+            "burin.hub.url",
+        ),
+    ];
+    for (at, (settings, want)) in cases.into_iter().enumerate() {
+        let identity = Identity::make("").unwrap();
+        let mut host = Host::start(settings, &identity, &format!("boot-{at}"));
+        host.hub_state(want).await;
+        assert!(!host.word.borrow().accepted, "case {at}");
+        assert_eq!(identity.registration().host_uid, None, "case {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_used_token_is_told_from_a_revoked_one() {
+    let hub = Hub::start();
+    let token = hub.token();
+    let mut first = Host::start(
+        hub.settings(Some(&token)),
+        &Identity::make("").unwrap(),
+        "boot-1",
+    );
+    first.until("accepted", |word| word.accepted).await;
+    drop(first);
+    let revoked = hub.token();
+    let id = Token::parse(&revoked).unwrap().id().to_owned();
+    hub.client(&["token", "revoke", &id]);
+    let mut host = Host::start(
+        hub.settings(Some(&revoked)),
+        &Identity::make("").unwrap(),
+        "boot-2",
+    );
+    host.hub_state("evoked").await;
+}
