@@ -2,6 +2,7 @@
 //! the generation up, and on both it talks to the hub for ever.
 
 mod disks;
+mod firmware;
 mod gate;
 mod installer;
 mod look;

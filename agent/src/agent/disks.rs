@@ -16,6 +16,7 @@ use nix::mount::MsFlags;
 
 use crate::context::Paths;
 use crate::machine::file;
+use crate::machine::medium;
 use crate::machine::mount::{Mounted, QUIET, Source, mounted_at};
 use crate::record::Keeper;
 
@@ -58,17 +59,10 @@ fn look_at(paths: &Paths, disk: &Disk) -> Found {
     }
 }
 
-/// Kernel name of the disk that carries the installer: an ISO 9660 volume with our label, at the
-/// place where ECMA-119 (8.4) puts the primary volume descriptor and its identifier.
+/// Kernel name of the disk that carries the installer's ISO.
 pub(super) fn boot_medium(paths: &Paths, facts: &HostFacts) -> Option<String> {
-    let carries = |disk: &&Disk| {
-        let mut sector = [0; 2048];
-        let read = File::open(node(paths, &disk.name)).and_then(|mut device| {
-            device.seek(SeekFrom::Start(16 * 2048))?;
-            device.read_exact(&mut sector)
-        });
-        read.is_ok() && &sector[..6] == b"\x01CD001" && sector[40..72].trim_ascii() == b"BURIN"
-    };
+    let media = medium::find(&paths.root);
+    let carries = |disk: &&Disk| media.iter().any(|it| it.device == node(paths, &disk.name));
     facts
         .disks
         .iter()
@@ -319,25 +313,6 @@ mod tests {
         assert!(matches!(found[1].candidate.content, Content::Unreadable(_)));
         assert_eq!(describe(&found, &facts.disks[0]), "empty");
         assert!(half_finished(&paths, &found).is_none());
-    }
-
-    #[test]
-    fn the_installers_own_stick_is_known_by_its_label() {
-        let root = tempfile::tempdir().unwrap();
-        let paths = Paths::under(root.path());
-        std::fs::create_dir_all(root.path().join("dev")).unwrap();
-        let mut bytes = vec![0; 1 << 20];
-        bytes[32768..32774].copy_from_slice(b"\x01CD001");
-        bytes[32808..32840].copy_from_slice(format!("{:<32}", "BURIN").as_bytes());
-        std::fs::write(root.path().join("dev/sda"), &bytes).unwrap();
-        bytes[32808..32840].copy_from_slice(format!("{:<32}", "BURINX").as_bytes());
-        std::fs::write(root.path().join("dev/sdb"), &bytes).unwrap();
-        let facts = |name| HostFacts {
-            disks: vec![disk(name, 1 << 20)],
-            ..HostFacts::default()
-        };
-        assert_eq!(boot_medium(&paths, &facts("sda")).as_deref(), Some("sda"));
-        assert_eq!(boot_medium(&paths, &facts("sdb")), None);
     }
 
     #[test]

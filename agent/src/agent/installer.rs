@@ -22,11 +22,12 @@ use target::Target;
 
 use super::disks::{self, Found};
 use super::talk::Talk;
-use super::{gate, look, start};
+use super::{firmware, gate, look, start};
 use crate::console::{self, Use};
-use crate::context::{Context, LazyStore, Paths};
+use crate::context::{Context, Hidden, LazyStore, Paths};
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
+use crate::hub::identity::without_token;
 use crate::machine::link::Links;
 use crate::machine::probe;
 use crate::perform::{self, random_uuid};
@@ -157,7 +158,7 @@ fn beginning(
         events.note(format!("going on with the installation on {}", layout.disk));
         return Ok((identity, record, Some(layout)));
     }
-    let identity = firmware_identity(events, &given.text.0)?;
+    let identity = firmware::identity(paths, events, &given.text.0)?;
     Ok((identity, Record::new(&random_uuid()?), None))
 }
 
@@ -176,11 +177,6 @@ fn resume(paths: &Paths, found: &[Found]) -> Result<Option<(Identity, Record, La
         let found = identity.zip(record);
         Ok(found.map(|(identity, record)| (identity, record, layout.clone())))
     })
-}
-
-/// A key in RAM. Until the disk holds it, the firmware keeps its seed where it can.
-fn firmware_identity(_events: &Events, user_data: &str) -> Result<Identity> {
-    Identity::make(user_data)
 }
 
 impl Installer {
@@ -210,7 +206,10 @@ impl Installer {
             let target = match self.target(&found, &desired, medium) {
                 Ok(target) => target,
                 Err(refusal) => {
-                    findings.push(refusal);
+                    findings.push(gate::refusal(&refusal));
+                    if refusal.is_live() && self.send_back(&found) {
+                        return Ok(Outcome::Reboot);
+                    }
                     self.block(&findings).await;
                     continue;
                 }
@@ -223,6 +222,18 @@ impl Installer {
             self.talk.findings(&findings);
             if let Some(outcome) = self.install(&facts, desired, target).await? {
                 return Ok(outcome);
+            }
+        }
+    }
+
+    /// An installed host with the medium left in starts from its disk, at most once by itself.
+    fn send_back(&self, found: &[Found]) -> bool {
+        match firmware::send_back(&self.paths, found) {
+            Ok(sent) => sent,
+            Err(err) => {
+                let err = err.context("sending the machine back to its disk");
+                self.talk.events.report(EventKind::Note, "", &err);
+                false
             }
         }
     }
@@ -318,7 +329,8 @@ impl Installer {
             operation: self.operation.clone(),
             facts: Arc::new(facts.clone()),
             user_data: Arc::clone(&self.given.data),
-            user_data_text: self.given.text.clone(),
+            // Only an accepted host gets an assignment: its token has done its work.
+            user_data_text: Hidden(without_token(&self.given.text.0).into()),
             desired: Some(desired),
             identity: self.identity.clone(),
             events: self.talk.events.clone(),

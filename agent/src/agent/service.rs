@@ -13,7 +13,7 @@ use burin_core::record::Record;
 use burin_core::view::Fact;
 
 use super::talk::Talk;
-use super::{disks, look, start};
+use super::{disks, firmware, look, start};
 use crate::console::{self, Use};
 use crate::context::{Context, LazyStore, Paths};
 use crate::events::{Events, Meter};
@@ -129,6 +129,7 @@ async fn bring_up(
         generation: number,
         kubernetes: !generation.content.kubernetes.is_empty(),
     };
+    firmware::came_up(&ctx.paths, &ctx.events);
     let mut started = false;
     loop {
         let seen = Seen {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::context::{Hidden, Paths};
 use crate::events::{Events, wall_clock};
+use crate::hub::identity::blank_token;
 use crate::hub::{HubSettings, Identity, Introduction};
 use crate::machine::{clock as door, file};
 
@@ -125,7 +126,7 @@ pub(super) fn hub_settings(data: &UserData, accepted: bool) -> Result<Option<Hub
     };
     let token = match &data.token {
         // The seed is wiped from the disk once the host is accepted; nothing is missing then.
-        Some(token) if !accepted => {
+        Some(token) if !accepted && token.expose() != blank_token() => {
             let token = Token::parse(token.expose()).context("reading burin.token")?;
             Some(Hidden(Arc::new(token)))
         }

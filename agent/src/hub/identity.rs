@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result, anyhow};
 use burin_api::dsse::PublicKey;
 use burin_api::message::{KeyStore, RootDocument};
+use burin_api::token::Token;
+use burin_core::userdata;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
@@ -127,6 +129,9 @@ impl Identity {
     /// When the system partition cannot be written.
     pub fn keep(&self, paths: &Paths) -> Result<()> {
         let mut state = self.lock();
+        if state.registration.host_uid.is_some() {
+            state.user_data = Hidden(without_token(&state.user_data.0));
+        }
         file::replace(
             &paths.user_data(),
             state.user_data.0.as_bytes(),
@@ -205,6 +210,23 @@ impl Identity {
     }
 }
 
+/// User-data whose registration token is replaced by one that no hub knows: an accepted host does
+/// not need it, and whoever takes the disk must not register with it.
+#[must_use]
+pub fn without_token(user_data: &str) -> String {
+    let token = userdata::parse(user_data).ok().and_then(|data| data.token);
+    match token {
+        Some(token) => user_data.replace(token.expose(), &blank_token()),
+        None => user_data.to_owned(),
+    }
+}
+
+/// The token that stands where one was wiped.
+#[must_use]
+pub fn blank_token() -> String {
+    Token::from_seed([0; 16]).reveal()
+}
+
 fn write_registration(paths: &Paths, registration: &Registration) -> Result<()> {
     let bytes = serde_json::to_vec_pretty(registration).context("writing host.json")?;
     file::replace(&paths.host(), &bytes, file::Mode::Public)
@@ -237,6 +259,26 @@ mod tests {
         assert_eq!(
             (found.store(), made.store()),
             (KeyStore::File, KeyStore::File)
+        );
+    }
+
+    #[test]
+    fn an_accepted_hosts_token_never_reaches_the_disk() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        std::fs::create_dir_all(&paths.system).unwrap();
+        let token = Token::from_seed([5; 16]).reveal();
+        let text = format!("#cloud-config\nburin:\n  token: {token}\n  host: {{ name: a }}\n");
+        let made = Identity::make(&text).unwrap();
+        made.register(&paths, |it| it.host_uid = Some("uid".to_owned()))
+            .unwrap();
+        made.keep(&paths).unwrap();
+        let kept = std::fs::read_to_string(paths.user_data()).unwrap();
+        let seed = token.rsplit('-').next().unwrap();
+        assert!(!kept.contains(seed), "{kept}");
+        assert_eq!(
+            userdata::parse(&kept).unwrap().host.name.as_deref(),
+            Some("a")
         );
     }
 

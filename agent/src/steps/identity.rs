@@ -3,11 +3,15 @@
 
 use anyhow::{Context as _, Result};
 use burin_api::desired::Desired;
+use burin_api::event::EventKind;
 
 use crate::context::{Context, Paths};
+use crate::machine::efi::{BURIN, Variables};
 use crate::machine::file;
 use crate::steps::Outcome;
 
+/// The firmware's variable that keeps the key (PKCS#8) until the disk does.
+pub const SEED: &str = "BurinIdentity";
 /// Longest assignment that is read, in bytes: far above what one answer of a hub can carry.
 const LIMIT: usize = 4 * 1024 * 1024;
 
@@ -20,8 +24,23 @@ const LIMIT: usize = 4 * 1024 * 1024;
 pub async fn perform(ctx: &Context) -> Result<Outcome> {
     keep_desired(ctx)?;
     ctx.identity.keep(&ctx.paths)?;
+    if let Err(err) = forget_seed(&ctx.paths) {
+        let err = err.context("removing the identity from the firmware");
+        ctx.events.report(EventKind::Note, "identity", &err);
+    }
     ctx.events.log_to(&ctx.paths.logs())?;
     Ok(Outcome::Done)
+}
+
+/// The key lies on the disk now; a copy that anybody with the machine in hand can read is only harm.
+fn forget_seed(paths: &Paths) -> Result<()> {
+    let Some(variables) = Variables::open(&paths.root) else {
+        return Ok(());
+    };
+    match variables.read(SEED, BURIN)? {
+        Some(_) => variables.remove(SEED, BURIN),
+        None => Ok(()),
+    }
 }
 
 /// Writes the assignment, so that a boot without a hub knows what the host shall be.

@@ -111,8 +111,11 @@ fn firmware_entry(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// The entry for a partition, from its folder in sysfs.
-fn load_option(partition: &Path) -> Result<LoadOption> {
+/// The firmware's entry for a boot partition, from the partition's folder in sysfs.
+///
+/// # Errors
+/// When the kernel does not tell its place or GUID.
+pub fn load_option(partition: &Path) -> Result<LoadOption> {
     let text = |name: &str| file::read_text(&partition.join(name), 4096);
     let number = |name: &str| -> Result<u64> {
         text(name)?

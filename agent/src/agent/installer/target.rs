@@ -1,13 +1,13 @@
 //! The disk to install on: by the rules, or the one that this life has begun with.
 
 use burin_api::desired::Desired;
-use burin_api::event::{Finding, Severity};
 use burin_core::host::Disk;
-use burin_core::layout::{Candidate, Content, Guids, Layout, Policy, choose, compute, least_disk};
+use burin_core::layout::{
+    Candidate, Content, Guids, Layout, Policy, Refusal, choose, compute, least_disk,
+};
 
 use super::Installer;
 use crate::agent::disks::Found;
-use crate::agent::gate;
 use crate::perform::random_uuid;
 
 /// The disk to work on.
@@ -25,7 +25,7 @@ impl Installer {
         found: &[Found],
         desired: &Desired,
         boot_medium: Option<String>,
-    ) -> Result<Target, Finding> {
+    ) -> Result<Target, Refusal> {
         let install = &self.given.data.install;
         let policy = Policy {
             boot_medium,
@@ -35,8 +35,7 @@ impl Installer {
             choice: desired.disk.clone(),
         };
         let candidates: Vec<Candidate> = found.iter().map(|it| self.candidate(it)).collect();
-        let chosen =
-            choose(&candidates, &install.device, &policy).map_err(|it| gate::refusal(&it))?;
+        let chosen = choose(&candidates, &install.device, &policy)?;
         let disk = chosen.disk.clone();
         let there = found.iter().find(|it| it.candidate.disk.name == disk.name);
         let there = there.and_then(|it| it.layout.clone());
@@ -75,13 +74,10 @@ impl Installer {
         candidate
     }
 
-    fn fresh(&self, disk: &Disk) -> Result<Layout, Finding> {
-        let wrong = |why: String| Finding {
-            name: "storage.choice".to_owned(),
-            measured: why,
-            required: "a disk that can be partitioned".to_owned(),
-            severity: Severity::Block,
-            advice: "Use another disk, or a smaller install.system-size.".to_owned(),
+    fn fresh(&self, disk: &Disk) -> Result<Layout, Refusal> {
+        let wrong = |cause: String| Refusal::Unreadable {
+            disk: disk.node(),
+            cause,
         };
         let guid = || random_uuid().map_err(|err| wrong(err.to_string()));
         let guids = Guids {
