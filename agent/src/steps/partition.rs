@@ -1,6 +1,6 @@
 //! Writes the partition table, if the disk is still the one that was chosen.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -8,7 +8,7 @@ use burin_core::host::Disk;
 use burin_core::layout::Layout;
 
 use crate::context::Context;
-use crate::machine::{block, ioctl, probe};
+use crate::machine::{block, ioctl, medium, probe};
 use crate::steps::{Failure, Outcome};
 
 /// The kernel shows new partitions within milliseconds; a slow controller within seconds.
@@ -32,7 +32,16 @@ pub async fn perform(ctx: &Context, layout: &Layout) -> Result<Outcome> {
                 .find(|disk| disk.node() == layout.disk)
                 .cloned()
         };
-        check(layout, find(&ctx.facts.disks).as_ref(), find(&now).as_ref())?;
+        let media: Vec<_> = medium::find(root)
+            .into_iter()
+            .map(|one| one.device)
+            .collect();
+        check(
+            layout,
+            find(&ctx.facts.disks).as_ref(),
+            find(&now).as_ref(),
+            &media,
+        )?;
         write(node, layout)?;
     }
     let deadline = Instant::now() + NODES_LIMIT;
@@ -69,7 +78,12 @@ fn write(node: &Path, layout: &Layout) -> Result<()> {
 
 /// Between the choice and this write somebody may have pulled one disk and plugged another: names
 /// are given in the order of discovery.
-fn check(layout: &Layout, chosen: Option<&Disk>, now: Option<&Disk>) -> Result<(), Failure> {
+fn check(
+    layout: &Layout,
+    chosen: Option<&Disk>,
+    now: Option<&Disk>,
+    media: &[PathBuf],
+) -> Result<(), Failure> {
     let changed = |what: &str| {
         Failure::never(
             format!("{}: {what}; nothing was written", layout.disk),
@@ -90,6 +104,16 @@ fn check(layout: &Layout, chosen: Option<&Disk>, now: Option<&Disk>) -> Result<(
     if identity(chosen) != identity(now) {
         return Err(changed("another disk has this name now"));
     }
+    if media
+        .iter()
+        .any(|medium| medium.as_os_str() == layout.disk.as_str())
+    {
+        return Err(changed("the installer itself runs from this disk"));
+    }
+    // The kernel's view changes only after our own table is on the disk, which is noticed before.
+    if chosen.partitions != now.partitions {
+        return Err(changed("somebody partitioned the disk meanwhile"));
+    }
     if now.sector != layout.sector || layout.data.start + layout.data.size > now.size {
         return Err(changed("the planned partitions do not fit the disk"));
     }
@@ -106,6 +130,7 @@ fn check(layout: &Layout, chosen: Option<&Disk>, now: Option<&Disk>) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burin_core::host::PartitionFact;
     use burin_core::layout::{Guids, compute};
 
     fn disk() -> Disk {
@@ -143,6 +168,10 @@ mod tests {
             size: 64_000_000_000,
             ..disk()
         };
+        let partitioned = Disk {
+            partitions: vec![PartitionFact::default()],
+            ..disk()
+        };
         let locked = Disk {
             read_only: true,
             ..disk()
@@ -154,8 +183,9 @@ mod tests {
             (Some(smaller), Some("another disk")),
             (Some(held), Some("in use by md0")),
             (Some(locked), Some("read-only")),
+            (Some(partitioned), Some("partitioned")),
         ] {
-            let outcome = check(&layout(), Some(&disk()), now.as_ref());
+            let outcome = check(&layout(), Some(&disk()), now.as_ref(), &[]);
             match want {
                 None => assert!(outcome.is_ok(), "{outcome:?}"),
                 Some(text) => assert!(outcome.unwrap_err().to_string().contains(text)),
@@ -165,6 +195,15 @@ mod tests {
 
     #[test]
     fn a_disk_that_was_never_looked_at_is_refused() {
-        assert!(check(&layout(), None, Some(&disk())).is_err());
+        assert!(check(&layout(), None, Some(&disk()), &[]).is_err());
+    }
+
+    #[test]
+    fn the_disk_that_the_installer_runs_from_is_never_written() {
+        let (one, other) = (PathBuf::from("/dev/nvme0n1"), PathBuf::from("/dev/sda"));
+        let with = |media: &[PathBuf]| check(&layout(), Some(&disk()), Some(&disk()), media);
+        assert!(with(std::slice::from_ref(&other)).is_ok());
+        let err = with(&[other, one]).unwrap_err();
+        assert!(err.to_string().contains("runs from this disk"), "{err}");
     }
 }
