@@ -8,6 +8,17 @@ use crate::initramfs;
 use crate::merge::{Decision, EntryKind, Origin, Outline, OutlineEntry, Refusal, normalize};
 use crate::modules::{IndexFiles, ModuleIndex};
 
+/// What drivers drive that kernels often have built in. Before Linux 6.16 the index of built-in
+/// modules has no device patterns, so these are taken from the drivers' device tables.
+const BUILT_IN: [(&str, &str); 6] = [
+    ("ahci", "pci:v*d*sv*sd*bc01sc06i01*"),
+    ("nvme", "pci:v*d*sv*sd*bc01sc08i02*"),
+    ("virtio_blk", "virtio:d00000002v*"),
+    ("virtio_net", "virtio:d00000001v*"),
+    ("virtio_pci", "pci:v00001AF4d*sv*sd*bc*sc*i*"),
+    ("virtio_scsi", "virtio:d00000008v*"),
+];
+
 /// The longest file that is read for its content, bytes: Debian's `modules.alias` has 1.5 MB.
 pub const MAX_CONTENT: u64 = 16 << 20;
 
@@ -103,6 +114,10 @@ impl FactsBuilder {
             builtin_modinfo: &text("modules.builtin.modinfo"),
         });
         facts.module_aliases = index.patterns().map(str::to_owned).collect();
+        let builtin = BUILT_IN.iter().filter(|(name, _)| index.is_builtin(name));
+        facts
+            .module_aliases
+            .extend(builtin.map(|(_, pattern)| (*pattern).to_owned()));
         facts.module_aliases.sort_unstable();
         facts.module_aliases.dedup();
         match initramfs::choose(&index) {

@@ -175,3 +175,21 @@ fn a_kernel_without_indexes_is_a_problem_with_a_name() {
     add(&mut facts, "usr/lib/modules/6.12.1/modules.order", "x");
     assert!(facts.finish().kernel_problem.unwrap().contains("ext4"));
 }
+
+#[test]
+fn a_driver_that_is_built_in_counts_though_its_index_has_no_pattern() {
+    let mut facts = FactsBuilder::new(OS);
+    let modules = "usr/lib/modules/6.12.48+deb13-amd64";
+    add(&mut facts, "boot/vmlinuz-6.12.48+deb13-amd64", "kernel");
+    add(&mut facts, &format!("{modules}/modules.dep"), "");
+    add(
+        &mut facts,
+        &format!("{modules}/modules.builtin"),
+        "kernel/drivers/virtio/virtio_pci.ko\n",
+    );
+    let found = facts.finish();
+    assert_eq!(
+        found.module_aliases,
+        ["pci:v00001AF4d*sv*sd*bc*sc*i*".to_owned()]
+    );
+}
