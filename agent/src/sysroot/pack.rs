@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use burin_core::elf;
 use burin_core::facts::{Kernel, find_kernel};
 use burin_core::initramfs::{Archive, MOUNT_POINTS, ROLE_PATH, ROLE_SYSROOT, choose, reduce};
 use burin_core::modules::{IndexFiles, ModuleIndex};
@@ -18,6 +19,16 @@ use crate::store::Root;
 const PROGRAM_LIMIT: usize = 256 << 20;
 /// Fast, because the machine waits for it; most of the content is packed already.
 const LEVEL: i32 = 3;
+
+/// Repairs ext4.
+const FSCK: &str = "usr/sbin/e2fsck";
+/// Where images keep libraries; the dynamic loader of each looks where its own image has them.
+const LIBRARIES: [&str; 4] = [
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib64",
+    "usr/lib",
+];
 
 /// What the loader is to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +106,7 @@ fn initramfs(root: &Root<'_>, kernel: &Kernel, program: &[u8]) -> Result<Vec<u8>
         archive.file(&format!("{folder}/modules.{name}"), false, text.as_bytes())?;
     }
     pack_modules(root, kernel, &chosen, &mut archive)?;
+    pack_repair(root, &mut archive)?;
     archive.finish()?.finish().context("ending zstd")
 }
 
@@ -110,4 +122,35 @@ fn pack_modules<W: Write>(
         archive.file(&target, false, &bytes)?;
     }
     Ok(())
+}
+
+/// Packs e2fsck with its loader and libraries, if the root has it: a data partition that does not
+/// mount is repaired before the host goes on without it.
+fn pack_repair<W: Write>(root: &Root<'_>, archive: &mut Archive<W>) -> Result<()> {
+    if root.find(FSCK).is_none() {
+        return Ok(());
+    }
+    let mut packed = BTreeSet::new();
+    let mut queue = vec![FSCK.to_owned()];
+    while let Some(path) = queue.pop() {
+        let place = path.trim_start_matches('/');
+        if !packed.insert(place.to_owned()) {
+            continue;
+        }
+        let bytes = root.read_file(place)?;
+        let needs = elf::needs(&bytes).with_context(|| format!("reading /{place}"))?;
+        archive.file(place, true, &bytes)?;
+        for library in needs.libraries {
+            queue
+                .push(locate(root, &library).with_context(|| format!("/{place} needs {library}"))?);
+        }
+        queue.extend(needs.interpreter);
+    }
+    Ok(())
+}
+
+fn locate(root: &Root<'_>, library: &str) -> Result<String> {
+    let places = LIBRARIES.iter().map(|folder| format!("{folder}/{library}"));
+    let found = places.into_iter().find(|path| root.find(path).is_some());
+    found.with_context(|| format!("the root has no library {library}"))
 }
