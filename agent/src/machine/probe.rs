@@ -166,13 +166,13 @@ fn link(root: &Path, folder: &Path, name: &str) -> Link {
 ///
 /// What is built into the kernel (bridges, the virtio bus) is left out: `modules.alias` never names
 /// it, and `modules.builtin.modinfo` has aliases only from Linux 6.17 on, so no image could be
-/// found to serve it.
+/// found to serve it. The folder of a built-in module in sysfs has no `initstate`.
 fn parents_modaliases(root: &Path, device: &Path) -> Vec<String> {
     let top = real(&root.join("sys/devices"));
     let texts: Vec<String> = device
         .ancestors()
         .take_while(|folder| folder.starts_with(&top) && *folder != top)
-        .filter(|folder| folder.join("driver/module").exists())
+        .filter(|folder| folder.join("driver/module/initstate").exists())
         .filter_map(|folder| file::read_text(&folder.join("modalias"), LIMIT).ok())
         .collect();
     host::modaliases(texts.iter().map(String::as_str))
@@ -223,7 +223,7 @@ mod tests {
         put(root, "sys/firmware/efi/fw_platform_size", "64\n");
         let pci = "sys/devices/pci0000:00/0000:00:03.0";
         put(root, &format!("{pci}/modalias"), "pci:v00008086d0000A80A\n");
-        put(root, &format!("{pci}/driver/module/version"), "1\n");
+        put(root, &format!("{pci}/driver/module/initstate"), "live\n");
         // Driven by what is built in: no module to ask an image for.
         put(root, "sys/devices/pci0000:00/modalias", "acpi:PNP0A08:\n");
         let nvme = format!("{pci}/nvme/nvme0/nvme0n1");
