@@ -1,4 +1,5 @@
 mod damage;
+mod outline;
 mod rules;
 
 use std::collections::BTreeMap;

@@ -117,6 +117,9 @@ impl Tree {
     fn put(&mut self, path: &str, kind: EntryKind, place: Place) -> Result<()> {
         self.make_parents(path)?;
         if let Some(below) = self.nodes.get(path) {
+            if below.layer == self.layer && kind != EntryKind::Directory {
+                bail!(Refusal::Duplicate(path.to_string()));
+            }
             let from = if below.image == self.image {
                 Below::SameImage
             } else {
@@ -247,6 +250,14 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn kinds(&self) -> Vec<(String, EntryKind)> {
+        let kinds = self.nodes.iter();
+        kinds
+            .map(|(path, node)| (path.clone(), node.kind))
+            .collect()
     }
 
     /// Paths of all regular files.
