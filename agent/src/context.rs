@@ -81,12 +81,6 @@ impl Paths {
         self.system.join("host.json")
     }
 
-    /// The assignment as the hub gave it last: `desired.json`, 0600.
-    #[must_use]
-    pub fn desired(&self) -> PathBuf {
-        self.system.join("desired.json")
-    }
-
     /// The user-data in force, 0600.
     #[must_use]
     pub fn user_data(&self) -> PathBuf {

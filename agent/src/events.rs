@@ -137,7 +137,7 @@ impl Events {
         if state.view == before {
             return;
         }
-        for line in view::fact_line(fact) {
+        for line in view::fact_line(&news(fact, &before)) {
             state.line(line);
         }
         drop(state);
@@ -317,6 +317,17 @@ impl State {
                 self.line(format!("burin: note the log cannot be written: {err}"));
             }
         }
+    }
+}
+
+/// Of findings only those that were not there before: a gate is passed many times.
+fn news(fact: &Fact, before: &View) -> Fact {
+    match fact {
+        Fact::Findings(findings) => {
+            let new = findings.iter().filter(|it| !before.findings.contains(it));
+            Fact::Findings(new.cloned().collect())
+        }
+        other => other.clone(),
     }
 }
 

@@ -38,6 +38,15 @@ impl Keeper {
         Ok(found.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
+    /// Writes the first record of an operation, before the identity that says whose disk it is: a
+    /// disk with an identity and without a record is a live host that nobody may touch.
+    ///
+    /// # Errors
+    /// When the system partition cannot be written.
+    pub fn begin(paths: &Paths, operation: &str) -> Result<()> {
+        write(paths, &Record::new(operation))
+    }
+
     /// What is recorded now.
     #[must_use]
     pub fn now(&self) -> Record {
@@ -62,8 +71,7 @@ impl Keeper {
         if !self.paths.identity_key().exists() {
             return Ok(());
         }
-        let bytes = serde_json::to_vec_pretty(&*self.lock()).context("writing the record")?;
-        file::replace(&self.paths.record(), &bytes, file::Mode::Public)
+        write(&self.paths, &self.lock())
     }
 
     /// Notes a failed step.
@@ -80,6 +88,11 @@ impl Keeper {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn write(paths: &Paths, record: &Record) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(record).context("writing the record")?;
+    file::replace(&paths.record(), &bytes, file::Mode::Public)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Machine {
                 }
                 self.effect(|it| it.mounted = true)
             }
-            Step::KeepIdentity => self.write(&["desired", "user-data", "host", "record", "key"]),
+            Step::KeepIdentity => self.write(&["record", "user-data", "host", "key"]),
             Step::InstallRecovery => self.write(&[
                 "loader",
                 "fallback",

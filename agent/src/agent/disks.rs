@@ -15,6 +15,7 @@ use burin_core::layout::{
 use nix::mount::MsFlags;
 
 use crate::context::Paths;
+use crate::installed::generations;
 use crate::machine::file;
 use crate::machine::medium;
 use crate::machine::mount::{Mounted, QUIET, Source, mounted_at};
@@ -213,36 +214,15 @@ fn read_system(at: &Path) -> Result<BurinContent> {
         ..Paths::default()
     };
     let record = Keeper::find(&paths)?;
-    let generations = generations(&paths)?;
+    let all = generations::all(&paths)?;
     let good = |it: &Generation| matches!(it.state, State::Good { .. });
     Ok(BurinContent {
         identity: paths.identity_key().exists(),
-        ever_good: generations.iter().any(good),
+        ever_good: all.iter().any(good),
         installed: false,
         operation: record.map(|record| record.operation),
         readable: true,
     })
-}
-
-/// All generations on a mounted system partition; directories without a readable file are skipped,
-/// they were never finished.
-pub(super) fn generations(paths: &Paths) -> Result<Vec<Generation>> {
-    let folder = paths.system.join("generations");
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let doing = || format!("reading {}", folder.display());
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&folder).with_context(doing)? {
-        let path = entry.with_context(doing)?.path().join("generation.json");
-        if let Some(bytes) = file::read_if_there(&path, 1 << 20)?
-            && let Ok(generation) = serde_json::from_slice(&bytes)
-        {
-            found.push(generation);
-        }
-    }
-    found.sort_by_key(|it: &Generation| it.content.number);
-    Ok(found)
 }
 
 fn layout(disk: &Disk, found: &Signatures, operation: &str) -> Option<Layout> {

@@ -32,7 +32,7 @@ use crate::machine::link::Links;
 use crate::machine::probe;
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
-use crate::steps::{self, Failure, Outcome};
+use crate::steps::{Failure, Outcome};
 
 /// How long the first look waits for an address: links need seconds to come up, leases too.
 const NETWORK: Duration = Duration::from_secs(30);
@@ -190,8 +190,7 @@ impl Installer {
                 self.block(&findings).await;
                 continue;
             }
-            let desired = self.talk.word.borrow_and_update().desired.clone();
-            let Some(desired) = desired else {
+            let Some(desired) = self.talk.desired() else {
                 self.talk.findings(&findings);
                 self.talk.phase(Phase::Waiting);
                 self.talk.news(LOOK_AGAIN).await;
@@ -279,7 +278,7 @@ impl Installer {
                 let generation = look::generation_number(&ctx)?;
                 let seen = look::install(&ctx, &disk, found.as_ref(), generation)?;
                 if seen.identity {
-                    steps::identity::keep_desired(&ctx)?;
+                    ctx.events.log_to(&ctx.paths.logs())?;
                 }
                 Ok((generation, seen))
             })

@@ -12,11 +12,12 @@ use burin_core::plan::{Entry, Seen};
 use super::disks;
 use crate::context::{Context, Paths};
 use crate::hub::Identity;
+use crate::installed::generations;
 use crate::steps::sealed::SealedRelease;
 
 /// The number under which a release is installed: the one it was begun with, or a new one.
 pub(super) fn generation_number(ctx: &Context) -> Result<u64> {
-    let all = disks::generations(&ctx.paths)?;
+    let all = generations::all(&ctx.paths)?;
     let release = ctx.release()?;
     let next = next_number(all.iter().map(|it| it.content.number));
     for number in 1..=next {
@@ -55,7 +56,7 @@ pub(super) fn install(
     seen.layers = layers(ctx)?;
     let sealed = SealedRelease::find(&ctx.paths, generation, ctx.release()?)?;
     seen.sealed = sealed.is_some();
-    let written = disks::generations(&ctx.paths)?
+    let written = generations::all(&ctx.paths)?
         .into_iter()
         .find(|it| it.content.number == generation);
     if let (Some(sealed), Some(written)) = (sealed, written) {

@@ -4,24 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use burin_api::desired::Desired;
 use burin_api::message::{Mode, Phase};
-use burin_core::boot::BootTarget;
 use burin_core::generations::Generation;
 use burin_core::plan::{Entry, Goal, Seen, plan};
 use burin_core::record::Record;
 use burin_core::view::Fact;
 
 use super::talk::Talk;
-use super::{disks, firmware, look, start};
+use super::{firmware, look, start};
 use crate::console::{self, Use};
 use crate::context::{Context, LazyStore, Paths};
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
-use crate::machine::{file, probe};
+use crate::installed::generations;
+use crate::machine::probe;
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
-use crate::steps::{self, Failure, Outcome};
+use crate::steps::{Failure, Outcome};
 
 /// The longest pause between two looks at a generation that is up.
 const GLANCE: Duration = Duration::from_secs(60);
@@ -45,7 +46,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
     start::raise_clock(events, floor);
     let given = start::user_data(events, &[paths.user_data()])?;
     let facts = probe::look(&paths.root).facts;
-    let generation = running(paths)?;
+    let generation = generations::need(paths, generations::running(paths)?)?;
     let record = record(paths, boot_id)?;
     events.operation(&record.operation);
     let keeper = Keeper::new(paths, record.clone());
@@ -70,7 +71,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
         facts: Arc::new(facts),
         user_data: given.data,
         user_data_text: given.text,
-        desired: steps::identity::kept_desired(paths)?.map(Arc::new),
+        desired: Some(Arc::new(assignment(paths, generation.content.number)?)),
         identity,
         events: events.clone(),
         store: LazyStore::default(),
@@ -82,15 +83,14 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
     Ok(outcome)
 }
 
-/// The generation that this boot runs, by the kernel's command line.
-fn running(paths: &Paths) -> Result<Generation> {
-    let line = file::read_text(&paths.root.join("proc/cmdline"), 64 * 1024)?;
-    let target = BootTarget::parse(line.trim()).context("finding the running generation")?;
-    let all = disks::generations(&paths.clone())?;
-    let number = target.generation;
-    all.into_iter()
-        .find(|it| it.content.number == number)
-        .with_context(|| format!("generation {number} runs and is not on the disk"))
+/// What the running generation was made from, as an assignment: a boot without a hub needs no more.
+fn assignment(paths: &Paths, generation: u64) -> Result<Desired> {
+    Ok(Desired {
+        assignment: 0,
+        release: generations::settings(paths, generation)?.release,
+        disk: None,
+        unserved: Vec::new(),
+    })
 }
 
 /// One operation is one boot of one generation: a crash of the agent continues it.

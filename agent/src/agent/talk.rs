@@ -1,7 +1,9 @@
 //! The agent's end of the task that talks to the hub.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use burin_api::desired::Desired;
 use burin_api::event::Finding;
 use burin_api::message::{Observed, Phase};
 use burin_core::view::Fact;
@@ -24,6 +26,8 @@ pub(super) struct Talk {
     pub(super) word: watch::Receiver<Word>,
     /// Without a hub nobody answers; the rest works the same.
     connected: bool,
+    /// Etag of the assignment that the agent works with.
+    heard: Option<String>,
 }
 
 impl Talk {
@@ -62,6 +66,7 @@ impl Talk {
             report,
             word,
             connected,
+            heard: None,
         }
     }
 
@@ -91,12 +96,23 @@ impl Talk {
             .send_modify(|report| change(&mut report.observed));
     }
 
-    /// Waits until the hub says something other than what it said before, or time is over.
+    /// What the hub wants this host to be.
+    pub(super) fn desired(&mut self) -> Option<Arc<Desired>> {
+        let word = self.word.borrow_and_update();
+        self.heard.clone_from(&word.etag);
+        word.desired.clone()
+    }
+
+    /// Waits until the hub wants something other than what was last asked for, or time is over.
     pub(super) async fn news(&mut self, longest: Duration) {
-        let before = self.word.borrow_and_update().etag.clone();
-        let other = self.word.wait_for(|word| word.etag != before);
-        // Out of time is no news, and so is the end of the task that never ends.
-        let _ = timeout(longest, other).await;
+        let heard = self.heard.clone();
+        let other = self.word.wait_for(|word| word.etag != heard);
+        match timeout(longest, other).await {
+            // News, or none in time: the agent looks again either way.
+            Ok(Ok(_)) | Err(_) => {}
+            // Without a hub nobody holds the other end.
+            Ok(Err(_)) => tokio::time::sleep(longest).await,
+        }
     }
 
     /// Lets the hub have every event so far, as long as that does not take too long.

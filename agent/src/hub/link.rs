@@ -116,7 +116,11 @@ impl Link {
         let mut session = self.open_session(&client, &greeting, &host_uid).await?;
         self.events.tell(&Fact::HubState(String::new()));
         loop {
-            self.sync(&client, &mut session).await?;
+            match self.sync(&client, &mut session).await {
+                // The session is fine, it was only too early.
+                Err(problem) if problem.code() == "limited" => {}
+                other => other?,
+            }
             *failures = 0;
             self.rest(&session).await;
         }
