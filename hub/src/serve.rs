@@ -66,6 +66,8 @@ pub struct Running {
     handle: axum_server::Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
     db: Db,
+    /// Held as long as the hub runs.
+    _lock: std::fs::File,
 }
 
 impl Running {
@@ -134,6 +136,7 @@ fn router(hub: &Arc<Hub>) -> Router {
 pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     let folder = &args.data;
     make_private(folder)?;
+    let lock = lock(folder)?;
     let listener = std::net::TcpListener::bind(args.listen)
         .with_context(|| format!("listening on {}", args.listen))?;
     listener
@@ -182,6 +185,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         handle,
         task,
         db,
+        _lock: lock,
     })
 }
 
@@ -217,6 +221,25 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("making the data folder {}", folder.display()))
+}
+
+/// Two hubs on one folder would each take the nonces and limits of its own for the whole truth.
+fn lock(folder: &Path) -> anyhow::Result<std::fs::File> {
+    let path = folder.join("lock");
+    let file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            anyhow::bail!("another hub runs in {}; stop it first", folder.display())
+        }
+        Err(std::fs::TryLockError::Error(err)) => {
+            Err(err).with_context(|| format!("locking {}", path.display()))
+        }
+    }
 }
 
 /// Makes the admin at the first start and returns the password, which is kept as a hash only.

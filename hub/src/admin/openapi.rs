@@ -2,11 +2,14 @@
 
 use axum::Json;
 use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{events, hosts, hub, keys, profiles, registries, tokens};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
+    modifiers(&Logins),
+    security(("bearer" = [])),
     info(title = "burin-hub", description = "Admin API of burin-hub"),
     paths(
         hub::log_in,
@@ -33,6 +36,20 @@ use super::{events, hosts, hub, keys, profiles, registries, tokens};
     )
 )]
 struct Description;
+
+/// How a request shows who sends it.
+#[derive(Debug)]
+struct Logins;
+
+impl utoipa::Modify for Logins {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        openapi
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    }
+}
 
 /// This description.
 #[utoipa::path(get, path = "/api/v1/openapi.json", responses((status = 200)))]

@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod commands;
 mod doors;
 mod heartbeat;
 mod publishing;

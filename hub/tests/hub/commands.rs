@@ -1,0 +1,159 @@
+//! The program itself: what it prints, and how it ends.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_burin-hub"));
+    command
+        .env_remove("BURIN_HUB")
+        .env_remove("BURIN_HUB_TOKEN")
+        .env_remove("BURIN_HUB_PASSWORD")
+        .env_remove("BURIN_TOKEN")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// A hub that runs, and its ready line.
+async fn serve(data: &Path) -> (Child, Value) {
+    let mut child = program()
+        .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).await.unwrap();
+    (child, serde_json::from_str(&line).unwrap())
+}
+
+async fn run(data: &Path, arguments: &[&str]) -> Output {
+    let mut command = program();
+    command.arg("--data").arg(data).args(arguments);
+    command.output().await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn commands_beside_the_hub_need_no_login_and_end_with_their_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (mut hub, ready) = serve(data).await;
+    assert!(
+        ready["admin_password"]
+            .as_str()
+            .is_some_and(|text| text.len() == 26)
+    );
+
+    let made = run(data, &["token", "create", "--label", "site=oslo"]).await;
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let token = text(&made.stdout).trim().to_owned();
+    burin_api::token::Token::parse(&token).unwrap();
+    let file = run(data, &["user-data", "--token", &token]).await;
+    assert!(text(&file.stdout).starts_with("#cloud-config\n"));
+    assert!(text(&file.stdout).contains(&token));
+    let list = run(data, &["token", "list", "--json"]).await;
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(list[0]["labels"]["site"], "oslo");
+
+    let profile = data.join("bad.yaml");
+    std::fs::write(&profile, "apiVersion: burin/v1\nkind: Profil\n").unwrap();
+    let profile = profile.to_str().unwrap();
+    for (arguments, code, said) in [
+        (&["host", "show", "nobody"][..], 1, "nobody"),
+        (&["registry", "add", "a/b"], 2, "a/b"),
+        (&["profile", "publish", "/nowhere.yaml"], 2, "/nowhere.yaml"),
+        (&["profile", "publish", profile], 2, "bad.yaml:2:7"),
+        (&["profile", "show", "noversion"], 2, "NAME@VERSION"),
+        (&["token", "create", "--expires", "soon"], 2, "soon"),
+        (&["token", "revoke", "00000000"], 1, "00000000"),
+        (&["user-data", "--token", "BRN1-X"], 2, "token"),
+        (&["nonsense"], 2, "nonsense"),
+    ] {
+        let done = run(data, arguments).await;
+        let error = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+        assert!(done.stdout.is_empty(), "{arguments:?}");
+    }
+
+    refuses_a_second(data).await;
+    let pid = hub.id().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .arg(pid)
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
+    assert_eq!(hub.wait().await.unwrap().code(), Some(0));
+    let gone = run(data, &["host", "list"]).await;
+    assert_eq!(gone.status.code(), Some(1), "{}", text(&gone.stderr));
+}
+
+async fn refuses_a_second(data: &Path) {
+    let second = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        text(&second.stderr).contains("another hub"),
+        "{}",
+        text(&second.stderr)
+    );
+}
+
+#[tokio::test]
+async fn from_afar_certificate_and_password_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (_hub, ready) = serve(data).await;
+    let url = format!("https://{}", ready["listen"].as_str().unwrap());
+    let password = ready["admin_password"].as_str().unwrap();
+    let fingerprint = ready["fingerprint"].as_str().unwrap();
+    let ca = ready["ca"].as_str().unwrap();
+    let other = "0".repeat(64);
+    for (trust, password, code, said) in [
+        (["--fingerprint", fingerprint], Some(password), 0, ""),
+        (["--ca", ca], Some(password), 0, ""),
+        (["--ca", ca], Some("wrong"), 1, "password is wrong"),
+        (["--fingerprint", &other], Some(password), 1, "fingerprint"),
+        (["--fingerprint", "00"], Some(password), 2, "64"),
+        (["--ca", ca], None, 2, "BURIN_HUB_PASSWORD"),
+    ] {
+        let mut command = program();
+        command
+            .args(["--hub", &url])
+            .args(trust)
+            .args(["host", "list", "--json"]);
+        if let Some(password) = password {
+            command.env("BURIN_HUB_PASSWORD", password);
+        }
+        let done = command.output().await.unwrap();
+        let error = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{trust:?}: {error}");
+        assert!(error.contains(said), "{trust:?}: {error}");
+        if code == 0 {
+            assert_eq!(text(&done.stdout).trim(), "[]");
+        }
+    }
+    let nobody = program()
+        .args(["--hub", &url, "host", "list"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(nobody.status.code(), Some(2), "{}", text(&nobody.stderr));
+}
