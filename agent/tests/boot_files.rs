@@ -21,33 +21,33 @@ kernel/drivers/net/e1000.ko.xz:
 ";
 
 /// An OS image with a kernel: every module holds its own name.
-fn image(dep: &str) -> Vec<u8> {
+fn image(dep: &str) -> anyhow::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
-    let mut put = |path: &str, bytes: &[u8]| {
+    let mut put = |path: &str, bytes: &[u8]| -> std::io::Result<()> {
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, path, bytes).unwrap();
+        tar.append_data(&mut header, path, bytes)
     };
-    put("boot/vmlinuz-6.12.1-test", b"the kernel");
-    put(&format!("{FOLDER}/modules.dep"), dep.as_bytes());
+    put("boot/vmlinuz-6.12.1-test", b"the kernel")?;
+    put(&format!("{FOLDER}/modules.dep"), dep.as_bytes())?;
     let alias = b"alias pci:v1d1* e1000\nalias fs-ext4 ext4\n";
-    put(&format!("{FOLDER}/modules.alias"), alias);
+    put(&format!("{FOLDER}/modules.alias"), alias)?;
     for path in dep.lines().filter_map(|line| line.split_once(':')) {
-        put(&format!("{FOLDER}/{}", path.0), path.0.as_bytes());
+        put(&format!("{FOLDER}/{}", path.0), path.0.as_bytes())?;
     }
-    tar.into_inner().unwrap()
+    Ok(tar.into_inner()?)
 }
 
-fn sealed(folder: &Path, tar: &[u8]) -> (Store, String) {
-    let store = Store::open(&folder.join("store"), Verity::Off).unwrap();
+fn sealed(folder: &Path, tar: &[u8]) -> anyhow::Result<(Store, String)> {
+    let store = Store::open(&folder.join("store"), Verity::Off)?;
     let diff_id = format!("sha256:{}", hex::encode(Sha256::digest(tar)));
     let expect = LayerExpect {
         diff_id: diff_id.clone(),
         unpacked: tar.len() as u64,
         entries: 100,
     };
-    store.import_layer(&expect, tar, &|_| ()).unwrap();
+    store.import_layer(&expect, tar, &|_| ())?;
     let layer = StackLayer {
         kind: LayerKind::Os,
         diff_ids: vec![diff_id],
@@ -55,8 +55,8 @@ fn sealed(folder: &Path, tar: &[u8]) -> (Store, String) {
         replaces_system: false,
         folder: None,
     };
-    let sealed = store.merge(&[layer], &[]).unwrap();
-    (store, sealed.digest)
+    let sealed = store.merge(&[layer], &[])?;
+    Ok((store, sealed.digest))
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn the_initramfs_holds_the_program_its_role_and_the_modules_that_start_a_disk() 
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("burin");
     std::fs::write(&program, "the program").unwrap();
-    let (store, root) = sealed(folder.path(), &image(DEP));
+    let (store, root) = sealed(folder.path(), &image(DEP).unwrap()).unwrap();
     let files = boot_files(&store.root(&root).unwrap(), &program).unwrap();
     assert_eq!(files.kernel, b"the kernel");
     assert_eq!(files.release, "6.12.1-test");
@@ -103,7 +103,7 @@ fn the_same_root_and_program_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("burin");
     std::fs::write(&program, "the program").unwrap();
-    let (store, root) = sealed(folder.path(), &image(DEP));
+    let (store, root) = sealed(folder.path(), &image(DEP).unwrap()).unwrap();
     let make = || boot_files(&store.root(&root).unwrap(), &program).unwrap();
     let first = digest(&make().initramfs);
     assert_eq!(digest(&make().initramfs), first);
@@ -117,7 +117,7 @@ fn a_root_that_cannot_start_a_host_is_refused_by_name() {
     let program = folder.path().join("burin");
     std::fs::write(&program, "the program").unwrap();
     let without = DEP.replace("kernel/fs/erofs/erofs.ko.xz:\n", "");
-    let (store, root) = sealed(folder.path(), &image(&without));
+    let (store, root) = sealed(folder.path(), &image(&without).unwrap()).unwrap();
     let err = boot_files(&store.root(&root).unwrap(), &program).unwrap_err();
     assert!(format!("{err:#}").contains("has no `erofs`"), "{err:#}");
 }
