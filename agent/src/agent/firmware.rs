@@ -71,7 +71,7 @@ pub(super) fn send_back(paths: &Paths, found: &[Found]) -> Result<bool> {
     let device = disks::partition_node(paths, &one.candidate.disk, esp);
     let name = device.as_deref().and_then(|it| it.file_name());
     let name = name.context("finding the boot partition of the installed host")?;
-    let option = load_option(&paths.root.join("sys/class/block").join(name))?;
+    let option = load_option(&paths.root, &paths.root.join("sys/class/block").join(name))?;
     let number = variables.boot_first(&option)?;
     // First the sign: a power cut between the two costs one automatic return, never a circle.
     variables.write(SENT_BACK, BURIN, &[1])?;

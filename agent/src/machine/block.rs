@@ -226,7 +226,7 @@ pub fn tell_kernel(disk: &File, layout: &Layout) -> Result<()> {
 }
 
 /// Finds the node of a partition by its GUID, under `root` (`/` on a machine). The kernel names it in
-/// the event text of the partition (`PARTUUID`, Linux 6.12); before that the tables are read.
+/// the event text of the partition (`PARTUUID`, newer than 6.12); before that the tables are read.
 pub fn find_partition(root: &Path, guid: &str) -> Option<PathBuf> {
     let class = root.join("sys/class/block");
     let names = names(&class);
@@ -243,6 +243,32 @@ pub fn find_partition(root: &Path, guid: &str) -> Option<PathBuf> {
             .find_map(|disk| by_table(root, disk, guid))?,
     };
     Some(root.join("dev").join(name))
+}
+
+/// The GUID of a partition, lower case, from its folder in sysfs: the kernel's word (`PARTUUID` in
+/// its event text, which Debian's 6.12 does not have), else what the disk's table says.
+///
+/// # Errors
+/// When neither tells it.
+pub fn guid_of(root: &Path, partition: &Path) -> Result<String> {
+    let doing = || format!("finding the GUID of {}", partition.display());
+    let event = fs::read_to_string(partition.join("uevent")).unwrap_or_default();
+    if let Some(guid) = event.lines().find_map(|it| it.strip_prefix("PARTUUID=")) {
+        return Ok(guid.to_ascii_lowercase());
+    }
+    let real = partition.canonicalize().with_context(doing)?;
+    let disk = real.parent().with_context(doing)?;
+    let text = |path: PathBuf| -> Result<u32> {
+        let text = fs::read_to_string(path).with_context(doing)?;
+        text.trim().parse().with_context(doing)
+    };
+    let number = text(real.join("partition"))?;
+    let sector = text(disk.join("queue/logical_block_size"))?;
+    let node = root.join("dev").join(disk.file_name().with_context(doing)?);
+    let device = File::open(&node).with_context(doing)?;
+    let (_, entries) = read_table(ReadOnly(device), sector).with_context(doing)?;
+    let entry = entries.into_iter().find(|entry| entry.number == number);
+    entry.map(|entry| entry.guid).with_context(doing)
 }
 
 /// Looks for the GUID in the table of one disk; the kernel's name of that partition.

@@ -125,6 +125,12 @@ fn a_partition_is_found_by_the_kernels_word_or_by_the_table() {
         Some(root.path().join("dev/vdb3"))
     );
     assert_eq!(found("cccc"), None);
+    let class = root.path().join(class);
+    let guid = |folder: &str| guid_of(root.path(), &class.join(folder));
+    assert_eq!(guid("sda2").unwrap(), "aaaa-bb");
+    assert_eq!(guid("vdb/vdb3").unwrap(), layout(4096).data.guid);
+    put("sys/class/block/vdb/vdb9/partition", "9\n");
+    assert!(guid("vdb/vdb9").is_err(), "not in the table");
     let past = Instant::now();
     assert!(wait_for_partition(root.path(), "cccc", past).is_err());
 }

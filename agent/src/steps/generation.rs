@@ -11,7 +11,7 @@ use burin_core::generations::{Content, Generation, LayerIdentity, Reason};
 
 use crate::context::{Context, Paths};
 use crate::installed::generations::{self, Settings};
-use crate::machine::file;
+use crate::machine::block;
 use crate::steps::sealed::SealedRelease;
 use crate::steps::{Failure, Outcome};
 use crate::sysroot::pack::{self, BootFiles};
@@ -117,20 +117,15 @@ fn identity(layer: &Layer) -> LayerIdentity {
     }
 }
 
-/// PARTUUID of the partition that is mounted as system, from the kernel (Linux 6.9 and later).
+/// PARTUUID of the partition that is mounted as system.
 fn partition_guid(paths: &Paths) -> Result<String> {
     let doing = || format!("finding the partition of {}", paths.system.display());
     let device = std::fs::metadata(&paths.system)
         .with_context(doing)?
         .st_dev();
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
-    let event = paths
-        .root
-        .join(format!("sys/dev/block/{major}:{minor}/uevent"));
-    let text = file::read_text(&event, 64 * 1024).with_context(doing)?;
-    let guid = text.lines().find_map(|line| line.strip_prefix("PARTUUID="));
-    let guid = guid.with_context(|| format!("{} names no PARTUUID", event.display()));
-    Ok(guid.with_context(doing)?.to_ascii_lowercase())
+    let folder = paths.root.join(format!("sys/dev/block/{major}:{minor}"));
+    block::guid_of(&paths.root, &folder).with_context(doing)
 }
 
 /// Milliseconds since 1970 by the host's clock.

@@ -11,6 +11,7 @@ use burin_core::efi::LoadOption;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::{Context, Paths};
+use crate::machine::block;
 use crate::machine::efi::Variables;
 use crate::machine::medium::{self, Medium};
 use crate::machine::mount::mounted_at;
@@ -106,7 +107,7 @@ fn firmware_entry(paths: &Paths) -> Result<()> {
     let name = Path::new(device)
         .file_name()
         .context("a device has a name")?;
-    let option = load_option(&paths.root.join("sys/class/block").join(name))?;
+    let option = load_option(&paths.root, &paths.root.join("sys/class/block").join(name))?;
     variables.boot_first(&option)?;
     Ok(())
 }
@@ -115,7 +116,7 @@ fn firmware_entry(paths: &Paths) -> Result<()> {
 ///
 /// # Errors
 /// When the kernel does not tell its place or GUID.
-pub fn load_option(partition: &Path) -> Result<LoadOption> {
+pub fn load_option(root: &Path, partition: &Path) -> Result<LoadOption> {
     let text = |name: &str| file::read_text(&partition.join(name), 4096);
     let number = |name: &str| -> Result<u64> {
         text(name)?
@@ -123,11 +124,6 @@ pub fn load_option(partition: &Path) -> Result<LoadOption> {
             .parse()
             .with_context(|| format!("reading {}", partition.join(name).display()))
     };
-    let event = text("uevent")?;
-    let guid = event
-        .lines()
-        .find_map(|line| line.strip_prefix("PARTUUID="))
-        .context("the kernel does not tell the partition's GUID")?;
     let real = partition
         .canonicalize()
         .context("following the partition's folder")?;
@@ -143,7 +139,7 @@ pub fn load_option(partition: &Path) -> Result<LoadOption> {
         partition: u32::try_from(number("partition")?).context("a partition has a small number")?,
         start: blocks(number("start")?),
         blocks: blocks(number("size")?),
-        guid: guid.to_ascii_lowercase(),
+        guid: block::guid_of(root, partition)?,
         path: format!("\\EFI\\burin\\{FIRST}"),
     })
 }
@@ -172,7 +168,7 @@ mod tests {
             ] {
                 std::fs::write(partition.join(name), text).unwrap();
             }
-            let option = load_option(&partition).unwrap();
+            let option = load_option(root.path(), &partition).unwrap();
             assert_eq!((option.start, option.partition), (start, 1));
             assert_eq!(option.guid, "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
             assert!(option.encode().is_ok());

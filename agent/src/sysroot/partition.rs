@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::machine::block;
 use crate::machine::module::{Drivers, modaliases};
 use crate::machine::uevent::{Heard, Listener};
 
@@ -47,18 +48,22 @@ pub(super) fn find(guid: &str) -> Result<Disk> {
         drivers.load(&alias);
     }
     let deadline = Instant::now() + DEADLINE;
+    let mut changed = true;
     loop {
-        if let Some(disk) = look(&root.join("sys/class/block"), guid)? {
+        // Looking may read the tables of all disks: only when there is a new one.
+        if changed && let Some(disk) = look(root, guid)? {
             return Ok(disk);
         }
         match listener.next(deadline)? {
             Heard::Event(event) => {
+                changed = event.value("SUBSYSTEM") == "block";
                 let alias = event.value("MODALIAS");
                 if event.action == "add" && !alias.is_empty() {
                     drivers.load(alias);
                 }
             }
             Heard::Lost => {
+                changed = true;
                 for alias in modaliases(root) {
                     drivers.load(&alias);
                 }
@@ -72,14 +77,13 @@ pub(super) fn find(guid: &str) -> Result<Disk> {
     }
 }
 
-/// Looks once, below `/sys/class/block`.
-fn look(blocks: &Path, guid: &str) -> Result<Option<Disk>> {
-    let Some(system) = entries(blocks)?
-        .into_iter()
-        .find(|entry| value(entry, "PARTUUID").eq_ignore_ascii_case(guid))
-    else {
+/// Looks once, below `root`.
+fn look(root: &Path, guid: &str) -> Result<Option<Disk>> {
+    let Some(found) = block::find_partition(root, guid) else {
         return Ok(None);
     };
+    let name = found.file_name().context("a device has a name")?;
+    let system = root.join("sys/class/block").join(name);
     // A partition's folder lies in that of its disk, wherever the links point from.
     let real = system
         .canonicalize()
@@ -142,7 +146,7 @@ mod tests {
             let folder = root.path().join("devices").join(path);
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join("uevent"), text).unwrap();
-            let links = root.path().join("block");
+            let links = root.path().join("sys/class/block");
             std::fs::create_dir_all(&links).unwrap();
             std::os::unix::fs::symlink(&folder, links.join(folder.file_name().unwrap())).unwrap();
         };
@@ -166,7 +170,7 @@ mod tests {
     #[test]
     fn siblings_are_of_the_same_disk() {
         let root = tree();
-        let found = look(&root.path().join("block"), "BB").unwrap().unwrap();
+        let found = look(root.path(), "BB").unwrap().unwrap();
         assert_eq!(
             found,
             Disk {
@@ -180,6 +184,6 @@ mod tests {
     #[test]
     fn another_partition_of_the_same_name_is_not_taken() {
         let root = tree();
-        assert_eq!(look(&root.path().join("block"), "dd").unwrap(), None);
+        assert_eq!(look(root.path(), "dd").unwrap(), None);
     }
 }
