@@ -311,7 +311,7 @@ async fn refusals_say_what_to_do() {
                 url: good.url.replace("127.0.0.1", "127.0.0.2"),
                 ..good.clone()
             },
-            "burin.hub.url",
+            "Check that the hub runs",
         ),
     ];
     for (at, (settings, want)) in cases.into_iter().enumerate() {
