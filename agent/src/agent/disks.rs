@@ -18,7 +18,7 @@ use crate::context::Paths;
 use crate::installed::generations;
 use crate::machine::file;
 use crate::machine::medium;
-use crate::machine::mount::{Mounted, QUIET, Source, mounted_at};
+use crate::machine::mount::{Mounted, QUIET, Source, mounted_at, unmount};
 use crate::record::Keeper;
 
 /// A disk, what lies on it, and what a half-finished installation left there.
@@ -206,6 +206,21 @@ pub(super) fn is_mounted(paths: &Paths, device: &Path, at: &Path) -> bool {
     let mounts = mounts.unwrap_or_default();
     mounted_at(&mounts, &at.display().to_string())
         .is_some_and(|(source, _)| Path::new(source) == device)
+}
+
+/// Unmounts what an earlier life of the agent mounted and did not get as far as making its own: the
+/// disk is partitioned anew, which the kernel refuses for one in use.
+///
+/// # Errors
+/// When something still uses it.
+pub(super) fn let_go(paths: &Paths) -> Result<()> {
+    let mounts = file::read_text(&paths.root.join("proc/self/mounts"), 1 << 20)?;
+    for at in [&paths.esp, &paths.data, &paths.system] {
+        if mounted_at(&mounts, &at.to_string_lossy()).is_some() {
+            unmount(at)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_system(at: &Path) -> Result<BurinContent> {

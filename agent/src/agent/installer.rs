@@ -158,6 +158,7 @@ fn beginning(
         events.note(format!("going on with the installation on {}", layout.disk));
         return Ok((identity, record, Some(layout)));
     }
+    disks::let_go(paths)?;
     let identity = firmware::identity(paths, events, &given.text.0)?;
     Ok((identity, Record::new(&random_uuid()?), None))
 }

@@ -1,5 +1,5 @@
 //! Lines for a serial console: stable, one fact a line, so that a person and a program can wait on
-//! them. docs/operations.md lists them.
+//! them. docs/console.md lists them.
 
 use burin_api::event::{Event, EventKind, Progress};
 
