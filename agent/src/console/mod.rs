@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use burin_core::view;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tokio::runtime::Handle;
+use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
 use crate::context::VERSION;
@@ -46,15 +46,19 @@ pub fn start(events: &Events, root: &Path, which: Use) {
         if one.kind == Kind::Screen && which == Use::Wires {
             continue;
         }
-        let (events, runtime) = (events.clone(), Handle::current());
+        let events = events.clone();
         thread::spawn(move || {
-            let shown = one
-                .open()
-                .context("opening it")
-                .and_then(|device| match one.kind {
+            let shown = one.open().context("opening it").and_then(|device| {
+                // A runtime of its own: the agent's is shut down while this thread still waits.
+                let runtime = Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                    .context("starting a runtime")?;
+                match one.kind {
                     Kind::Screen => runtime.block_on(draw(&events, &device)),
                     Kind::Serial | Kind::Virtual => runtime.block_on(print(&events, &device)),
-                });
+                }
+            });
             if let Err(err) = shown {
                 let name = one.device.display();
                 events.note(format!("console {name} is not used: {err:#}"));
