@@ -8,16 +8,17 @@ use nix::mount::MsFlags;
 
 use super::copy::{self, Existing};
 use super::identity;
+use super::site::{self, Site};
 use crate::machine::mount::{Source, mount};
 
 /// Put together here, then moved over the root's own: a half-filled `/etc` is never seen.
 const STAGE: &str = "/run/burin/etc";
 
-/// Fills `/etc` of the new root.
+/// Fills `/etc` of the new root. Mistakes in user-data are among the troubles of what is returned.
 ///
 /// # Errors
 /// When something cannot be read or written; the generation cannot start then.
-pub(super) fn render(system: &Path, root: &Path, generation: u64) -> Result<()> {
+pub(super) fn render(system: &Path, root: &Path, generation: u64) -> Result<Site> {
     let stage = Path::new(STAGE);
     let source = Source {
         device: Path::new("tmpfs"),
@@ -28,8 +29,10 @@ pub(super) fn render(system: &Path, root: &Path, generation: u64) -> Result<()> 
     mount(source, stage)?;
     copy::tree(&root.join("etc"), stage, Existing::Keep).context("copying the image's /etc")?;
     identity::render(system, stage)?;
+    let site = site::render(system, root, stage, generation);
     tracing::debug!(generation, "rendered /etc");
     let none = None::<&str>;
     nix::mount::mount(Some(stage), &root.join("etc"), none, MsFlags::MS_MOVE, none)
-        .context("moving the rendered /etc to its place")
+        .context("moving the rendered /etc to its place")?;
+    Ok(site)
 }

@@ -3,9 +3,11 @@
 
 mod copy;
 mod etc;
+mod homes;
 mod identity;
 pub mod pack;
 mod partition;
+mod site;
 mod switch;
 mod var;
 
@@ -92,13 +94,15 @@ fn boot(started: u64) -> Result<Infallible> {
         report.troubles.push(format!("{err:#}"));
     }
     let system = Path::new(SYSTEM);
-    etc::render(system, root, target.generation)?;
+    let site = etc::render(system, root, target.generation)?;
+    report.troubles.extend(site.troubles);
     report.troubles.extend(var::mount_all(
         disk.data.as_deref(),
         Path::new(DATA),
         root,
         target.generation,
     )?);
+    report.troubles.extend(homes::make_all(&site.homes, root));
     mask_services()?;
     for trouble in &report.troubles {
         say::everywhere(&format!("burin: {trouble}"));
