@@ -59,11 +59,12 @@ async fn perform_group(ctx: &Context, keeper: &Keeper, group: &[Step]) -> Result
     let name = group[0].name();
     keeper.change(|record| record.begin(name))?;
     ctx.events.started(name);
-    let mut outcome = Outcome::Done;
+    let mut outcome = Ok(Outcome::Done);
     let mut waiting = group.iter();
     let mut running = FuturesUnordered::new();
     loop {
         while running.len() < PULLS
+            && outcome.is_ok()
             && let Some(step) = waiting.next()
         {
             let beside = Context {
@@ -74,9 +75,12 @@ async fn perform_group(ctx: &Context, keeper: &Keeper, group: &[Step]) -> Result
         }
         match running.next().await {
             None => break,
-            Some(result) => outcome = result?,
+            // What runs beside a failed step comes to its end: two threads at one layer would
+            // otherwise meet after the next look.
+            Some(result) => outcome = outcome.and(result),
         }
     }
+    let outcome = outcome?;
     keeper.change(|record| record.end(name))?;
     ctx.events.done(name);
     Ok(outcome)

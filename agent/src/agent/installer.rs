@@ -307,9 +307,15 @@ impl Installer {
             });
         }
         match perform::run(&ctx, &self.keeper, &steps).await {
-            Ok(Outcome::Done) => Ok(None),
+            Ok(Outcome::Done) => {
+                self.talk.observe(|observed| observed.last_error = None);
+                Ok(None)
+            }
             Ok(outcome) => Ok(Some(outcome)),
             Err(stopped) => {
+                let last = self.keeper.now().last_error;
+                let text = last.map(|it| format!("{}: {}", it.step, it.causes.join(": ")));
+                self.talk.observe(|observed| observed.last_error = text);
                 if stopped.again.is_none() {
                     self.talk.phase(Phase::Degraded);
                 }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use burin_api::desired::Desired;
+use burin_api::event::EventKind;
 use burin_api::message::{Mode, Phase};
 use burin_core::generations::Generation;
 use burin_core::plan::{Entry, Goal, Seen, plan};
@@ -18,11 +19,12 @@ use crate::console::{self, Use};
 use crate::context::{Context, LazyStore, Paths};
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
-use crate::installed::generations;
-use crate::machine::probe;
+use crate::installed::{self, generations, integrity};
+use crate::machine::{file, probe};
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
 use crate::steps::{Failure, Outcome};
+use crate::sysroot::{LAST_WORDS, LastWords};
 
 /// The longest pause between two looks at a generation that is up.
 const GLANCE: Duration = Duration::from_secs(60);
@@ -41,7 +43,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
         )
     })?;
     events.log_to(&paths.logs())?;
-    crate::installed::integrity::watch(paths, events)?;
+    watch(paths, events);
     let floor = start::built(paths).max(identity.registration().confirmed_time);
     start::raise_clock(events, floor);
     let given = start::user_data(events, &[paths.user_data()])?;
@@ -78,9 +80,46 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
         meter: Meter::new(events, "", 0, 0, 0),
     };
     let outcome = bring_up(&ctx, &keeper, &mut talk, &generation).await?;
-    events.tell(&Fact::Rebooting);
+    events.tell(&match outcome {
+        Outcome::PowerOff => Fact::PoweringOff,
+        Outcome::Reboot | Outcome::Done => Fact::Rebooting,
+    });
     talk.last_words().await;
-    Ok(outcome)
+    installed::leave(outcome)?;
+    // systemd ends this service like all others; ending by itself would only start it again.
+    std::future::pending().await
+}
+
+/// Damage and falls are told; that one of them cannot be watched stops nothing.
+fn watch(paths: &Paths, events: &Events) {
+    for (what, done) in [
+        ("watching for damage", integrity::watch(paths, events)),
+        ("filing the last words", file_last_words(paths, events)),
+    ] {
+        if let Err(err) = done {
+            events.report(EventKind::Note, "", &err.context(what));
+        }
+    }
+}
+
+/// What the initramfs of an earlier boot said before it gave up, once.
+fn file_last_words(paths: &Paths, events: &Events) -> Result<()> {
+    let path = paths.system.join(LAST_WORDS);
+    let Some(bytes) = file::read_if_there(&path, 1 << 20)? else {
+        return Ok(());
+    };
+    match serde_json::from_slice::<LastWords>(&bytes) {
+        Ok(words) => events.note(format!(
+            "a boot of generation {} did not come up ({}): {}",
+            words.generation,
+            words.place,
+            words.causes.join(": ")
+        )),
+        Err(err) => events.note(format!(
+            "a boot did not come up, and why cannot be read: {err}"
+        )),
+    }
+    std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))
 }
 
 /// What the running generation was made from, as an assignment: a boot without a hub needs no more.
@@ -170,6 +209,27 @@ async fn bring_up(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_words_are_filed_once() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        std::fs::create_dir_all(&paths.system).unwrap();
+        let words = LastWords {
+            generation: 2,
+            place: "initramfs".to_owned(),
+            causes: vec!["mounting the root".to_owned(), "bad digest".to_owned()],
+        };
+        let path = paths.system.join(LAST_WORDS);
+        std::fs::write(&path, serde_json::to_vec(&words).unwrap()).unwrap();
+        let events = Events::new("boot");
+        file_last_words(&paths, &events).unwrap();
+        file_last_words(&paths, &events).unwrap();
+        let told = events.after(0, 10);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].message.contains("bad digest"), "{told:?}");
+        assert!(!path.exists());
+    }
 
     #[test]
     fn a_restarted_agent_goes_on_with_the_operation_of_its_boot() {

@@ -265,6 +265,9 @@ impl Link {
         let report = self.report.borrow_and_update().clone();
         let before = self.word.borrow().clone();
         let events = messages::fitting(self.events.after(before.stored, 200));
+        let view = self.events.view();
+        let mut observed = report.observed;
+        observed.address = Some(view.address).filter(|it| !it.is_empty());
         let wait = match report.phase {
             Phase::Waiting if events.is_empty() => LONG_POLL,
             _ => 0,
@@ -274,8 +277,8 @@ impl Link {
             sequence: session.sequence,
             etag: before.etag,
             phase: report.phase,
-            progress: self.events.view().progress,
-            observed: report.observed,
+            progress: view.progress,
+            observed,
             findings: report.findings,
             events,
             wait,
