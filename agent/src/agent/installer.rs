@@ -63,6 +63,9 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
     let place = paths.root.join("etc/burin/user-data");
     let given = start::user_data(events, &[place])
         .map_err(|err| Failure::never("the user-data cannot be used", ADVICE).because(err))?;
+    if let Some(outcome) = send_home(paths, events, &given) {
+        return Ok(outcome);
+    }
     let mut links = Links::up(&paths.root, &given.data.network).context("starting the network")?;
     // Without an address the rest is still shown; the links go on trying.
     if timeout(NETWORK, links.wait_for_address()).await.is_err() {
@@ -76,6 +79,29 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
 }
 
 const ADVICE: &str = "Correct the user-data with `burin check` and build the ISO again.";
+
+/// A medium that was left in an installed host: sends the machine back to its disk, once, before the
+/// hub hears of a second key for the same host. When that did not help, a person is told and the
+/// installer goes on as far as it may, which is not to that disk.
+fn send_home(paths: &Paths, events: &Events, given: &start::Given) -> Option<Outcome> {
+    let facts = probe::look(&paths.root).facts;
+    let found = disks::look(paths, &facts);
+    let medium = disks::boot_medium(paths, &facts);
+    let refusal = target::live(&found, &given.data.install, medium)?;
+    events.note(format!("{refusal}. Remove the installer's medium"));
+    match firmware::send_back(paths, &found) {
+        Ok(true) => {
+            events.tell(&Fact::Rebooting);
+            Some(Outcome::Reboot)
+        }
+        Ok(false) => None,
+        Err(err) => {
+            let err = err.context("sending the machine back to its disk");
+            events.report(EventKind::Note, "", &err);
+            None
+        }
+    }
+}
 
 /// Keeps the links alive and shows the address whenever it changes.
 async fn show_address(events: Events, mut links: Links) {
@@ -207,9 +233,6 @@ impl Installer {
                 Ok(target) => target,
                 Err(refusal) => {
                     findings.push(gate::refusal(&refusal));
-                    if refusal.is_live() && self.send_back(&found) {
-                        return Ok(Outcome::Reboot);
-                    }
                     self.block(&findings).await;
                     continue;
                 }
@@ -222,18 +245,6 @@ impl Installer {
             self.talk.findings(&findings);
             if let Some(outcome) = self.install(&facts, desired, target).await? {
                 return Ok(outcome);
-            }
-        }
-    }
-
-    /// An installed host with the medium left in starts from its disk, at most once by itself.
-    fn send_back(&self, found: &[Found]) -> bool {
-        match firmware::send_back(&self.paths, found) {
-            Ok(sent) => sent,
-            Err(err) => {
-                let err = err.context("sending the machine back to its disk");
-                self.talk.events.report(EventKind::Note, "", &err);
-                false
             }
         }
     }

@@ -5,6 +5,7 @@ use burin_core::host::Disk;
 use burin_core::layout::{
     Candidate, Content, Guids, Layout, Policy, Refusal, choose, compute, least_disk,
 };
+use burin_core::userdata::Install;
 
 use super::Installer;
 use crate::agent::disks::Found;
@@ -16,6 +17,26 @@ pub(super) struct Target {
     pub(super) layout: Layout,
     /// What its table says now, when it is the wanted one.
     pub(super) found: Option<Layout>,
+}
+
+/// The refusal of a machine whose disk carries an installed host, before anybody decided otherwise.
+pub(super) fn live(
+    found: &[Found],
+    install: &Install,
+    boot_medium: Option<String>,
+) -> Option<Refusal> {
+    let policy = Policy {
+        boot_medium,
+        least: least_disk(install.system_size),
+        existing: install.existing,
+        ..Policy::default()
+    };
+    let candidates: Vec<Candidate> = found.iter().map(|it| it.candidate.clone()).collect();
+    let refusal = choose(&candidates, &install.device, &policy).err()?;
+    let finished = candidates.iter().any(|it| {
+        matches!(&it.content, Content::Burin(content) if content.installed || content.ever_good)
+    });
+    (refusal.is_live() && finished).then_some(refusal)
 }
 
 impl Installer {
@@ -94,4 +115,60 @@ impl Installer {
 
 fn same_partitions(a: &Layout, b: &Layout) -> bool {
     (&a.esp, &a.system, &a.data) == (&b.esp, &b.system, &b.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burin_core::layout::BurinContent;
+
+    fn found(name: &str, content: Content) -> Found {
+        Found {
+            candidate: Candidate {
+                disk: Disk {
+                    name: name.to_owned(),
+                    size: 200_000_000_000,
+                    sector: 512,
+                    ..Disk::default()
+                },
+                content,
+            },
+            layout: None,
+        }
+    }
+
+    fn burin(identity: bool, installed: bool) -> Content {
+        Content::Burin(BurinContent {
+            identity,
+            installed,
+            readable: true,
+            operation: Some("operation".to_owned()),
+            ..BurinContent::default()
+        })
+    }
+
+    #[test]
+    fn only_an_installed_host_is_sent_home() {
+        for (disks, want) in [
+            (vec![found("vda", Content::Empty)], false),
+            (vec![found("vda", burin(true, true))], true),
+            (
+                vec![
+                    found("vda", burin(true, true)),
+                    found("vdb", Content::Empty),
+                ],
+                true,
+            ),
+            // A half-finished installation is gone on with.
+            (vec![found("vda", burin(true, false))], false),
+            (vec![found("vda", burin(false, false))], false),
+            (
+                vec![found("vda", Content::Foreign("ext4".to_owned()))],
+                false,
+            ),
+        ] {
+            let refusal = live(&disks, &Install::default(), None);
+            assert_eq!(refusal.is_some(), want, "{disks:?}");
+        }
+    }
 }
