@@ -4,6 +4,7 @@
 pub mod artifacts;
 pub mod bench;
 pub mod board;
+pub mod golden;
 pub mod hub;
 pub mod images;
 pub mod pki;

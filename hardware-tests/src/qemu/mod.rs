@@ -135,6 +135,15 @@ impl Qemu {
         Ok(())
     }
 
+    /// Presses the power button for a moment: an orderly system shuts down.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn press_power_button(&mut self) -> Result<()> {
+        self.on()?.qmp.execute("system_powerdown", &json!({}))?;
+        Ok(())
+    }
+
     /// Bytes that the guest has written to disk number `index` since it was switched on.
     ///
     /// # Errors
