@@ -92,9 +92,24 @@ impl Link {
                     };
                     let wait = pause(class, failures, random()).unwrap_or(LONGEST);
                     self.say(&problem, wait);
-                    sleep(wait).await;
+                    self.wait(wait, class).await;
                 }
             }
+        }
+    }
+
+    /// Waits for the next attempt: as long as the back-off says, or until the host has something new
+    /// to report, unless the hub itself asked for the pause.
+    async fn wait(&mut self, pause: Duration, class: Class) {
+        let began = Instant::now();
+        let news = async {
+            if class != Class::Again || self.report.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = news => sleep_until(began + SOONEST.min(pause)).await,
         }
     }
 

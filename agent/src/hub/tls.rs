@@ -157,3 +157,69 @@ fn after(time: UnixTime) -> UnixTime {
 fn before(time: UnixTime) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(time.as_secs().saturating_sub(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Valid from 2020 to 2022; made with openssl, its key thrown away.
+    const AUTHORITY: &str = include_str!("../../fixtures/hub-authority-2020.pem");
+    /// For `hub.example`, valid from January to June 2021, by that authority.
+    const HUB: &str = include_str!("../../fixtures/hub-2021.pem");
+
+    fn verify(authority: &str, name: &str, now: u64) -> Result<(), rustls::Error> {
+        let root = tempfile::tempdir().unwrap();
+        let settings = HubSettings {
+            url: "https://hub.example".to_owned(),
+            ca: vec![authority.to_owned()],
+            ..HubSettings::default()
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = Arc::new(roots(&settings, root.path()).unwrap());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            .build()
+            .unwrap();
+        let any = AnyDate { verifier, provider };
+        let hub = CertificateDer::from_pem_slice(HUB.as_bytes()).unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        any.verify_server_cert(&hub, &[], &name, &[], now)
+            .map(|_| ())
+    }
+
+    #[test]
+    fn a_lost_clock_is_no_reason_to_refuse_when_dates_are_waived() {
+        for now in [0, 1_612_000_000, 1_790_000_000, 4_000_000_000] {
+            verify(AUTHORITY, "hub.example", now).unwrap();
+        }
+    }
+
+    #[test]
+    fn name_and_chain_are_checked_even_when_dates_are_waived() {
+        for now in [0, 1_612_000_000, 1_790_000_000] {
+            let name = verify(AUTHORITY, "other.example", now).unwrap_err();
+            assert!(
+                matches!(
+                    name,
+                    rustls::Error::InvalidCertificate(
+                        CertificateError::NotValidForName
+                            | CertificateError::NotValidForNameContext { .. }
+                    )
+                ),
+                "{name:?}"
+            );
+            // The hub's own certificate as the only authority: nobody signed it.
+            assert!(verify(HUB, "hub.example", now).is_err());
+        }
+    }
+
+    #[test]
+    fn settings_without_any_authority_or_with_a_broken_one_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let mut settings = HubSettings::default();
+        assert!(roots(&settings, root.path()).is_err());
+        settings.ca =
+            vec!["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned()];
+        assert!(roots(&settings, root.path()).is_err());
+    }
+}
