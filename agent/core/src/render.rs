@@ -218,5 +218,12 @@ pub fn render(input: &Input<'_>) -> Rendered {
     out
 }
 
+/// What contradicts between an image and the host: asked before a generation is armed. Files of
+/// accounts that are not understood contradict nothing; they stay as the image has them.
+#[must_use]
+pub fn conflicts(image: &Image, ledger: &Ledger) -> Vec<Conflict> {
+    users::merge(image, &[], None, &mut ledger.clone()).map_or_else(|_| Vec::new(), |m| m.conflicts)
+}
+
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,8 @@ use crate::installed::generations::{self, Settings};
 use crate::machine::block;
 use crate::steps::sealed::SealedRelease;
 use crate::steps::{Failure, Outcome};
+use crate::store::Root;
+use crate::sysroot::ahead;
 use crate::sysroot::pack::{self, BootFiles};
 
 /// This program, also after its file was replaced or removed.
@@ -31,6 +33,7 @@ pub async fn perform(ctx: &Context, generation: u64) -> Result<Outcome> {
     let sealed = SealedRelease::find(&ctx.paths, generation, release)?
         .with_context(|| format!("generation {generation} was not sealed yet"))?;
     let root = ctx.store()?.root(&sealed.root)?;
+    refuse_conflicts(&ctx.paths, &root)?;
     let files = pack::boot_files(&root, Path::new(OWN_PROGRAM))?;
     let target = BootTarget {
         generation,
@@ -56,8 +59,27 @@ pub async fn perform(ctx: &Context, generation: u64) -> Result<Outcome> {
         host_id,
     };
     let staged = Generation::staged(content(release, &target, &line, &files));
+    if let Err(err) = ahead::keep_resolver(&ctx.paths.root, &ctx.paths.system) {
+        // The host can still ask DHCP, or user-data names its servers.
+        tracing::warn!(error = format!("{err:#}"), "the name servers are not kept");
+    }
     generations::create(&ctx.paths, &staged, &settings, &ctx.user_data_text.0)?;
     Ok(Outcome::Done)
+}
+
+/// A root whose users would own what belongs to others on this host is never armed.
+fn refuse_conflicts(paths: &Paths, root: &Root<'_>) -> Result<()> {
+    let found = ahead::conflicts(&paths.system, |path| {
+        root.find(path).map(|_| root.read_file(path)).transpose()
+    })?;
+    let Some(first) = found.into_iter().next() else {
+        return Ok(());
+    };
+    let failure = Failure::never(
+        "users or groups of the image have numbers of others on this host",
+        "Keep the numbers of users and groups in the OS image, or give the new ones free numbers.",
+    );
+    Err(failure.because(first).into())
 }
 
 /// Whether the directory is complete and of this release.

@@ -1,6 +1,7 @@
 //! PID 1 of an installed host's initramfs: finds the system partition, mounts root and agent by
 //! their digests, renders the writable places, moves to the root and executes its init.
 
+pub(crate) mod ahead;
 mod copy;
 mod etc;
 mod homes;

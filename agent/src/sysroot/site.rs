@@ -16,8 +16,9 @@ use serde::Deserialize;
 use crate::machine::file::{self, Mode};
 
 /// The longest file that is read here, bytes. The largest is a bundle of authorities, 250 KiB.
-const LIMIT: usize = 4 << 20;
-const LEDGER: &str = "ledger.json";
+pub(super) const LIMIT: usize = 4 << 20;
+/// Numbers of users and groups, on the system partition.
+pub(super) const LEDGER: &str = "ledger.json";
 /// How many links lead to a file at most.
 const MOST_LINKS: usize = 8;
 
