@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use burin_core::boot::{ENTRIES, RECOVERY_ENTRY, initramfs_path, kernel_path};
-use burin_core::generations::{Generation, next_number};
+use burin_core::boot::{ENTRIES, RECOVERY_ENTRY};
+use burin_core::generations::next_number;
 use burin_core::host::Disk;
 use burin_core::layout::Layout;
 use burin_core::plan::{Entry, Seen};
@@ -13,6 +13,7 @@ use super::disks;
 use crate::context::{Context, Paths};
 use crate::hub::Identity;
 use crate::installed::generations;
+use crate::steps;
 use crate::steps::sealed::SealedRelease;
 
 /// The number under which a release is installed: the one it was begun with, or a new one.
@@ -63,8 +64,8 @@ pub(super) fn install(
         let content = &written.content;
         seen.generation =
             same_digest(&content.root, &sealed.root) && same_digest(&content.agent, &sealed.agent);
-        seen.kernel = has_kernel(&ctx.paths, &written);
-        seen.entry = entry(&ctx.paths, generation)?;
+        seen.kernel = steps::kernel::look(&ctx.paths, generation);
+        seen.entry = steps::entry::look(&ctx.paths, generation);
     }
     Ok(seen)
 }
@@ -103,18 +104,7 @@ fn layers(ctx: &Context) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-fn has_kernel(paths: &Paths, generation: &Generation) -> bool {
-    let hex = |digest: &str| digest.rsplit(':').next().unwrap_or_default().to_owned();
-    let content = &generation.content;
-    [
-        kernel_path(&hex(&content.kernel)),
-        initramfs_path(&hex(&content.initramfs)),
-    ]
-    .iter()
-    .all(|path| paths.esp.join(path.trim_start_matches('/')).exists())
-}
-
-/// The boot entry of a generation on the mounted ESP.
+/// The boot entry of a generation on the mounted ESP, by its name: it has started this very boot.
 ///
 /// # Errors
 /// When the ESP cannot be read.

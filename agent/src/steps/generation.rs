@@ -82,24 +82,6 @@ fn refuse_conflicts(paths: &Paths, root: &Root<'_>) -> Result<()> {
     Err(failure.because(first).into())
 }
 
-/// Whether the directory is complete and of this release.
-#[must_use]
-pub fn look(paths: &Paths, generation: u64, release: &Release) -> bool {
-    let there = generations::read(paths, generation).ok().flatten();
-    let settings = generations::settings(paths, generation).ok();
-    let sealed = SealedRelease::find(paths, generation, release)
-        .ok()
-        .flatten();
-    match (there, settings, sealed) {
-        (Some(there), Some(settings), Some(sealed)) => {
-            settings.release == *release
-                && there.content.root.ends_with(&sealed.root)
-                && there.content.agent == sealed.agent
-        }
-        _ => false,
-    }
-}
-
 fn content(
     release: &Release,
     target: &BootTarget,
