@@ -136,7 +136,7 @@ impl Host {
         let root = tempfile::tempdir().unwrap();
         let events = Events::new(boot);
         let (report, reports) = watch::channel(Report {
-            phase: Phase::Waiting,
+            phase: Phase::Installing,
             findings: Vec::new(),
             observed: Observed::default(),
         });
