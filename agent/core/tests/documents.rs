@@ -1,10 +1,11 @@
-//! The examples of docs/userdata.md and docs/profile.md are what the parsers take.
+//! The examples of README.md, docs/userdata.md and docs/profile.md are what the parsers take.
 
 use burin_core::yaml::Problem;
 use burin_core::{profile, userdata};
 
 const USERDATA: &str = include_str!("../../../docs/userdata.md");
 const PROFILE: &str = include_str!("../../../docs/profile.md");
+const README: &str = include_str!("../../../README.md");
 
 fn examples(document: &str) -> Vec<&str> {
     document
@@ -35,9 +36,11 @@ fn every_example_of_user_data_is_taken_without_a_warning() {
 
 #[test]
 fn every_example_of_a_profile_is_taken_without_a_warning() {
-    let examples = examples(PROFILE);
-    assert!(examples.len() >= 2);
-    for text in examples {
+    let mut all = examples(PROFILE);
+    assert!(all.len() >= 2);
+    all.extend(examples(README));
+    assert!(all.len() >= 3);
+    for text in all {
         let profile = profile::parse(text).unwrap_or_else(|p| panic!("{}\n{text}", told(&p)));
         assert_eq!(told(&profile.warnings), "", "{text}");
         assert!(profile.kubernetes.is_some(), "{text}");
