@@ -201,6 +201,14 @@ impl Installed {
         Ok(())
     }
 
+    /// What the machine has said on its console.
+    ///
+    /// # Errors
+    /// When it was never switched on.
+    pub fn machine_console(&self) -> Result<String> {
+        Ok(self.machine.console()?.text())
+    }
+
     /// The ISO that the golden disk was installed from.
     pub fn iso(&self) -> PathBuf {
         self.folder.join("burin.iso")
