@@ -1,0 +1,148 @@
+//! What lies on the disk of a machine that is off.
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use burin_hardware_tests::process;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// A block of ext4, bytes: the least that a file's content is split into.
+pub(crate) const BLOCK: usize = 4096;
+/// Read at once, bytes; a multiple of [`BLOCK`].
+const CHUNK: usize = 4 << 20;
+/// The EFI system partition begins here on every burin disk, bytes.
+const ESP: u64 = 1 << 20;
+/// Bytes at either end of the disk that hold the partition table and its copy.
+const TABLE: u64 = 34 * 512;
+
+/// Digest of every byte that the raw file `disk` holds, holes left out, with their places.
+pub(crate) fn digest(disk: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    chunks(disk, |at, bytes| {
+        // What was filled with zeros reads as a hole does.
+        if bytes.iter().any(|&byte| byte != 0) {
+            hash.update(at.to_le_bytes());
+            hash.update(bytes);
+        }
+    })?;
+    Ok(hex::encode(hash.finalize()))
+}
+
+/// The partition table and its copy at the end of the raw file `disk`.
+pub(crate) fn partition_tables(disk: &Path) -> Result<Vec<u8>> {
+    let file = File::open(disk).context("opening the disk")?;
+    let size = file.metadata().context("asking for the disk's size")?.len();
+    let mut both = vec![0; 2 * TABLE as usize];
+    let (first, last) = both.split_at_mut(TABLE as usize);
+    file.read_exact_at(first, 0).context("reading the table")?;
+    file.read_exact_at(last, size - TABLE)
+        .context("reading the table's copy")?;
+    Ok(both)
+}
+
+/// The text of the file `name` on the EFI system partition of the raw file `disk`.
+pub(crate) fn on_esp(disk: &Path, name: &str) -> Result<String> {
+    let mut command = Command::new("mtype");
+    command
+        .args(["-i", &format!("{}@@{ESP}", disk.display())])
+        .arg(format!("::/{name}"));
+    process::output(&mut command)
+}
+
+/// Names of the boot entries on the EFI system partition of the raw file `disk`.
+pub(crate) fn boot_entries(disk: &Path) -> Result<Vec<String>> {
+    let mut command = Command::new("mdir");
+    command
+        .args(["-b", "-i", &format!("{}@@{ESP}", disk.display())])
+        .arg("::/loader/entries");
+    let said = process::output(&mut command)?;
+    let name = |line: &str| line.rsplit('/').next().unwrap_or(line).trim().to_owned();
+    Ok(said.lines().map(name).collect())
+}
+
+/// Flips one bit in every copy of `block` on the raw file `disk`; how many there were.
+///
+/// # Errors
+/// When there is none: then nothing would be damaged.
+pub(crate) fn damage(disk: &Path, block: &[u8]) -> Result<usize> {
+    assert_eq!(block.len(), BLOCK);
+    let mut places = Vec::new();
+    chunks(disk, |at, bytes| {
+        let copies = bytes.chunks(BLOCK).enumerate();
+        let found = copies.filter(|(_, here)| *here == block);
+        places.extend(found.map(|(index, _)| at + (index * BLOCK) as u64));
+    })?;
+    if places.is_empty() {
+        bail!("the block is nowhere on {}", disk.display());
+    }
+    let file = File::options().write(true).open(disk);
+    let file = file.context("opening the disk to damage it")?;
+    for place in &places {
+        let flipped = block[100] ^ 1;
+        file.write_all_at(&[flipped], place + 100)
+            .context("damaging the disk")?;
+    }
+    Ok(places.len())
+}
+
+/// Goes through all that is stored, hole by hole.
+fn chunks(disk: &Path, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
+    let file = File::open(disk).with_context(|| format!("opening {}", disk.display()))?;
+    let mut buffer = vec![0; CHUNK];
+    for (start, length) in stored(disk)? {
+        let mut at = start;
+        while at < start + length {
+            let want = usize::try_from(start + length - at).map_or(CHUNK, |left| left.min(CHUNK));
+            file.read_exact_at(&mut buffer[..want], at)
+                .context("reading the disk")?;
+            each(at, &buffer[..want]);
+            at += want as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Places and lengths of what the sparse file really holds.
+fn stored(disk: &Path) -> Result<Vec<(u64, u64)>> {
+    let mut command = Command::new("qemu-img");
+    command
+        .args(["map", "--output=json", "-f", "raw"])
+        .arg(disk);
+    let said = process::output(&mut command)?;
+    let map: Vec<Value> = serde_json::from_str(&said).context("understanding qemu-img map")?;
+    let part = |it: &Value| Some((it["start"].as_u64()?, it["length"].as_u64()?));
+    Ok(map
+        .iter()
+        .filter(|it| it["data"] == true)
+        .filter_map(part)
+        .collect())
+}
+
+/// The raw file of the first disk in `folder`.
+pub(crate) fn main_disk(folder: &Path) -> PathBuf {
+    folder.join("disk.raw")
+}
+
+#[test]
+fn a_flipped_bit_changes_the_digest_and_a_missing_block_is_an_error() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let disk = main_disk(folder.path());
+    let file = File::create(&disk)?;
+    file.set_len(64 << 20)?;
+    let empty = digest(&disk)?;
+    let block = [7; BLOCK];
+    assert!(damage(&disk, &block).is_err());
+    file.write_all_at(&block, 9 * BLOCK as u64)?;
+    file.sync_all()?;
+    let before = digest(&disk)?;
+    assert_ne!(empty, before);
+    assert_eq!(damage(&disk, &block)?, 1);
+    assert_ne!(before, digest(&disk)?);
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! An installed host: what it says of itself, and what it survives.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use burin_hardware_tests::{
+    artifacts::{Artifacts, Profile},
+    board::Board,
+    golden::{self, BOOT, Copy, Installed},
+    qemu::{First, Medium},
+    workspace,
+};
+use serde_json::Value;
+
+use crate::bytes;
+
+/// From a line on the console until the hub has it.
+const HEARD: Duration = Duration::from_secs(180);
+
+/// Waits until the hub has heard of the host after `before`, and that it runs its generation.
+fn runs_again(host: &Installed, before: i64) -> Result<Value> {
+    host.site
+        .hub
+        .wait_for("the host to run again", HEARD, |all| {
+            let one = all.first()?;
+            let fresh = one["seen_at"].as_i64()? > before;
+            (fresh && one["phase"] == "running").then(|| one.clone())
+        })
+}
+
+/// When the hub heard of the host last, milliseconds since 1970.
+fn seen_at(host: &Installed) -> Result<i64> {
+    let hosts = host.site.hub.hosts()?;
+    let seen = hosts.first().and_then(|one| one["seen_at"].as_i64());
+    seen.context("the hub knows no host")
+}
+
+/// Three minutes; this installation is the golden disk of the others.
+#[test]
+#[ignore = "minutes: 3, scripts/check --full"]
+fn an_empty_machine_becomes_a_running_host_with_the_iso_plugged_in() -> Result<()> {
+    let artifacts = Artifacts::build(Profile::Thin)?;
+    let golden = golden::ready(&artifacts)?;
+    let host = &golden.host;
+    assert_eq!(host["phase"], "running", "{host}");
+    assert_eq!(host["observed"]["generation"], 1, "{host}");
+
+    let disk = bytes::main_disk(&workspace::target().join("vm/golden"));
+    let entries = bytes::boot_entries(&disk)?;
+    // Without a counter: the generation was proven good.
+    let name = "burin-1.conf";
+    assert!(entries.iter().any(|it| it == name), "{entries:?}");
+    let entry = bytes::on_esp(&disk, &format!("loader/entries/{name}"))?;
+    let root = host["observed"]["root_digest"].as_str();
+    let root = root.context("the hub knows no root digest")?;
+    assert_eq!(root.len(), 128, "{root}");
+    assert!(
+        entry.contains(&format!("composefs.digest=v1-sha512-12:{root} ")),
+        "{root} is not what {entry} starts"
+    );
+    for step in ["partition", "filesystems", "pull", "seal", "entry", "good"] {
+        let line = format!("burin: step {step} done");
+        assert_eq!(golden.console.matches(&line).count(), 1, "{line}");
+    }
+    Ok(())
+}
+
+/// Two minutes.
+#[test]
+#[ignore = "minutes: 2, scripts/check --full"]
+fn a_host_whose_firmware_forgot_everything_still_boots() -> Result<()> {
+    let mut host = golden::installed("nvram-wiped", Copy::Overlay)?;
+    let entry: Vec<u8> = "burin".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let known = |host: &Installed| -> Result<bool> {
+        let variables = fs::read(host.machine.variables())?;
+        Ok(variables.windows(entry.len()).any(|part| part == entry))
+    };
+    ensure!(known(&host)?, "the installation made no boot variable");
+    host.machine.forget_firmware_variables()?;
+    ensure!(!known(&host)?, "the firmware did not forget");
+    // The emulator gives the firmware no hint either.
+    host.machine.spec_mut().first = First::Variables;
+    let before = seen_at(&host)?;
+
+    host.boot()?;
+    assert_eq!(runs_again(&host, before)?["observed"]["generation"], 1);
+    Ok(())
+}
+
+/// Three minutes.
+#[test]
+#[ignore = "minutes: 3, scripts/check --full"]
+fn the_iso_left_in_changes_no_partition_and_no_digest() -> Result<()> {
+    let mut host = golden::installed("iso-left-in", Copy::Raw)?;
+    let disk = bytes::main_disk(&host.folder);
+    let tables = bytes::partition_tables(&disk)?;
+    let entries = bytes::boot_entries(&disk)?;
+    let entry = bytes::on_esp(&disk, "loader/entries/burin-1.conf")?;
+    let before = seen_at(&host)?;
+    host.machine.spec_mut().medium = Some(Medium::UsbStick(host.iso()));
+    host.machine.spec_mut().first = First::Medium;
+
+    host.machine.power_on()?;
+    // The installer comes up first, sees a live host, and hands the machine back to it.
+    host.machine.wait_for("burin: rebooting", BOOT)?;
+    host.machine.wait_for("burin: running generation 1", BOOT)?;
+    let seen = runs_again(&host, before)?;
+    assert_eq!(
+        seen["observed"]["root_digest"],
+        host.golden.host["observed"]["root_digest"]
+    );
+    assert_eq!(seen["uid"], host.golden.host["uid"], "another identity");
+    assert_eq!(host.site.hub.hosts()?.len(), 1, "a second host appeared");
+    let said = host.machine.console()?.text();
+    assert!(!said.contains("step partition"), "the disk was worked on");
+    host.machine.power_cut()?;
+    assert_eq!(bytes::partition_tables(&disk)?, tables);
+    assert_eq!(bytes::boot_entries(&disk)?, entries);
+    let now = bytes::on_esp(&disk, "loader/entries/burin-1.conf")?;
+    assert_eq!(now, entry);
+    Ok(())
+}
+
+/// Two minutes.
+#[test]
+#[ignore = "minutes: 2, scripts/check --full"]
+fn a_flipped_bit_in_a_program_is_an_event_and_the_program_does_not_start() -> Result<()> {
+    let mut host = golden::installed("flipped-bit", Copy::Raw)?;
+    let program = fs::read(Artifacts::build(Profile::Thin)?.standin())?;
+    // The first block holds the ELF header: the program cannot start without it.
+    bytes::damage(&bytes::main_disk(&host.folder), &program[..bytes::BLOCK])?;
+
+    host.machine.power_on()?;
+    let line = host.machine.wait_for("burin: corruption", BOOT)?;
+    assert!(line.contains("FILE CORRUPTED"), "{line}");
+    let event = host.site.hub.wait_for("the event", HEARD, |_| {
+        let events = host.site.hub.ask(&["event", "list"]).ok()?;
+        let mut kinds = events.as_array()?.iter().map(|it| &it["event"]);
+        kinds.find(|it| it["kind"] == "corruption").cloned()
+    })?;
+    assert!(event["message"].to_string().contains("FILE CORRUPTED"));
+    // Kubernetes is that program: without it the host does not run.
+    let said = host.machine.console()?.text();
+    assert!(!said.contains("burin: running generation"));
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Installations that are interrupted go on by themselves.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use burin_hardware_tests::{
+    artifacts::{Artifacts, Profile},
+    board::{Board, Disk},
+    golden::{self, DISK, SERIAL},
+    proxy::{Fault, FaultProxy},
+    qemu::{Medium, Qemu},
+    site::{PROFILE, Ports, Site, Via},
+    workspace,
+};
+
+use crate::gate::token_uses;
+
+/// From power-on to the end of the download: two minutes on an idle machine.
+const PULLED: Duration = Duration::from_secs(20 * 60);
+
+/// A filled registry with a proxy before it, and a hub that sends hosts to the proxy.
+fn site(name: &str) -> Result<(Artifacts, Site, FaultProxy)> {
+    let artifacts = Artifacts::build(Profile::Thin)?;
+    let folder = workspace::scenario(name)?;
+    let site = Site::open(&artifacts, &folder.join("site"), Ports::default())?;
+    site.fill(&artifacts)?;
+    let proxy = FaultProxy::start(&site.registry, 0)?;
+    site.publish(&artifacts, Via::Proxy(proxy.port()))?;
+    Ok((artifacts, site, proxy))
+}
+
+/// An empty machine with an ISO of this `user_data`, still off.
+fn machine(artifacts: &Artifacts, name: &str, user_data: &std::path::Path) -> Result<Qemu> {
+    let folder = workspace::target().join("vm").join(name);
+    let iso = folder.join("burin.iso");
+    artifacts.make_iso(user_data, &iso)?;
+    let disk = Disk::empty(&folder.join("disk.raw"), DISK, SERIAL)?;
+    golden::machine(&folder, vec![disk], Some(Medium::UsbStick(iso)))
+}
+
+/// Two minutes.
+#[test]
+#[ignore = "minutes: 2, scripts/check --full"]
+fn a_blob_that_is_cut_goes_on_where_it_was_cut() -> Result<()> {
+    let name = "registry-cut";
+    let (artifacts, site, proxy) = site(name)?;
+    let user_data = site.user_data(name, "")?;
+    let mut machine = machine(&artifacts, name, &user_data)?;
+    let published = proxy.seen().len();
+    proxy.plan(Fault::CutAfter(1_000_000), 4);
+    machine.power_on()?;
+
+    machine.wait_for("burin: step pull done", PULLED)?;
+    let seen = proxy.seen();
+    let pulls = &seen[published..];
+    let cut = pulls.iter().find(|it| it.sent == 1_000_000);
+    let cut = cut.with_context(|| format!("nothing was cut: {pulls:?}"))?;
+    let goes_on = |it: &&burin_hardware_tests::proxy::Seen| {
+        it.request == cut.request && (1..=1_000_000).contains(&it.from)
+    };
+    let again = pulls.iter().find(goes_on);
+    again.with_context(|| format!("no request went on: {pulls:?}"))?;
+    Ok(())
+}
+
+/// Three minutes.
+#[test]
+#[ignore = "minutes: 3, scripts/check --full"]
+fn a_reset_in_the_middle_of_the_download_needs_no_person() -> Result<()> {
+    let name = "reset-in-pull";
+    let (artifacts, site, proxy) = site(name)?;
+    let user_data = site.user_data(name, "")?;
+    let mut machine = machine(&artifacts, name, &user_data)?;
+    // Slow enough that the download is not over before the reset.
+    proxy.plan(Fault::Slow(2_000_000), 100);
+    machine.power_on()?;
+
+    machine.wait_for("burin: step pull started", PULLED)?;
+    machine.wait_for("burin: progress step=pull", PULLED)?;
+    machine.reset()?;
+    proxy.plan(Fault::Refuse, 0);
+    machine.wait_for("burin: note going on with the installation on", PULLED)?;
+    machine.wait_for("burin: step pull done", PULLED)?;
+    let said = machine.console()?.text();
+    let partitioned = said.matches("burin: step partition done").count();
+    assert_eq!(partitioned, 1, "the disk was partitioned anew");
+    assert_eq!(token_uses(&site)?, 1);
+    assert_eq!(site.hub.hosts()?.len(), 1, "a second host appeared");
+    Ok(())
+}
+
+/// Two minutes.
+#[test]
+#[ignore = "minutes: 2, scripts/check --full"]
+fn a_power_cut_before_the_first_write_uses_no_second_token() -> Result<()> {
+    let name = "cut-before-write";
+    let (artifacts, site, _proxy) = site(name)?;
+    // Accepted, but not told what to be: the moment between acceptance and first write stands still.
+    let answer = site.hub.ask(&["token", "create", "--uses", "1"])?;
+    let token = answer["token"].as_str().context("no token")?;
+    let user_data = workspace::target().join("vm").join(name).join("user-data");
+    std::fs::write(&user_data, site.hub.user_data(token)?)?;
+    let mut machine = machine(&artifacts, name, &user_data)?;
+    machine.power_on()?;
+
+    machine.wait_for("burin: accepted", PULLED)?;
+    assert_eq!(machine.written(0)?, 0, "it wrote before it was told to");
+    machine.power_cut()?;
+    machine.power_on()?;
+    machine.wait_for("burin: accepted", PULLED)?;
+    let hosts = site.hub.hosts()?;
+    assert_eq!(hosts.len(), 1, "a second host appeared: {hosts:?}");
+    let uid = hosts[0]["uid"].as_str().context("a host without uid")?;
+    site.hub.run(&["assign", uid, PROFILE])?;
+    machine.wait_for("burin: step partition done", PULLED)?;
+    assert_eq!(token_uses(&site)?, 1);
+    Ok(())
+}
