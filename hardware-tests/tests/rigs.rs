@@ -7,7 +7,7 @@ use burin_hardware_tests::{
     board::{Board, Disk},
     process,
     proxy::{Fault, FaultProxy},
-    qemu::{Qemu, Spec},
+    qemu::{Qemu, Spec, accel},
     registry::Registry,
     workspace,
 };
@@ -133,5 +133,21 @@ fn the_proxy_cuts_a_blob_once_and_a_range_gets_the_rest() -> Result<()> {
         fs::metadata(folder.join("limited")).map_or(0, |m| m.len()),
         0
     );
+    Ok(())
+}
+
+#[test]
+fn the_answer_about_virtualization_is_kept_and_is_the_same_when_asked_again() -> Result<()> {
+    let first = accel::choose(None)?;
+    let again = accel::choose(None)?;
+    assert_eq!(first, again);
+    if fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_err()
+    {
+        assert_eq!(first, accel::Accel::Tcg, "no device, no virtualization");
+    }
     Ok(())
 }

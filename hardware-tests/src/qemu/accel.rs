@@ -1,6 +1,11 @@
 //! Hardware virtualization where it really works, else software emulation.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
@@ -30,7 +35,8 @@ const PROBE: Duration = Duration::from_secs(5);
 /// Finds out which acceleration runs a stock kernel, once per boot of this machine.
 ///
 /// `BURIN_ACCEL=kvm|tcg` decides by hand. `/dev/kvm` may open and still hang in every stock kernel, so
-/// `kernel` is really booted; without a kernel there is only emulation.
+/// a kernel is really booted: `kernel`, or that of the ISO's packages. Before those were fetched there is
+/// only emulation.
 ///
 /// # Errors
 /// When the cached answer cannot be written.
@@ -45,6 +51,10 @@ pub fn choose(kernel: Option<&Path>) -> Result<Accel> {
         .write(true)
         .open("/dev/kvm")
         .is_ok();
+    let kernel = match kernel {
+        Some(path) => Some(path.to_owned()),
+        None => installer_kernel()?,
+    };
     let Some(kernel) = kernel.filter(|_| opens) else {
         return Ok(Accel::Tcg);
     };
@@ -60,7 +70,7 @@ pub fn choose(kernel: Option<&Path>) -> Result<Accel> {
             Accel::Tcg
         });
     }
-    let (accel, word) = if boots_under_kvm(kernel)? {
+    let (accel, word) = if boots_under_kvm(&kernel)? {
         (Accel::Kvm, "kvm")
     } else {
         (Accel::Tcg, "tcg")
@@ -68,6 +78,19 @@ pub fn choose(kernel: Option<&Path>) -> Result<Accel> {
     fs::write(&kept, format!("{} {word}", boot.trim()))
         .with_context(|| format!("writing {}", kept.display()))?;
     Ok(accel)
+}
+
+/// The kernel in a tree of packages that an ISO was built from.
+fn installer_kernel() -> Result<Option<PathBuf>> {
+    let Ok(trees) = fs::read_dir(workspace::cache()?.join("packages")) else {
+        return Ok(None);
+    };
+    let boots = trees
+        .flatten()
+        .filter_map(|tree| fs::read_dir(tree.path().join("boot")).ok());
+    let mut files = boots.flatten().flatten();
+    let kernel = files.find(|file| file.file_name().to_string_lossy().starts_with("vmlinuz-"));
+    Ok(kernel.map(|file| file.path()))
 }
 
 /// Boots `kernel` without a root: it has come up when it complains about that.
