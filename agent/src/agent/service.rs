@@ -19,7 +19,8 @@ use crate::console::{self, Use};
 use crate::context::{Context, LazyStore, Paths};
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
-use crate::installed::{self, generations, integrity};
+use crate::installed::room::Room;
+use crate::installed::{self, boot, generations, integrity};
 use crate::machine::{file, probe};
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
@@ -95,6 +96,7 @@ fn watch(paths: &Paths, events: &Events) {
     for (what, done) in [
         ("watching for damage", integrity::watch(paths, events)),
         ("filing the last words", file_last_words(paths, events)),
+        ("telling how this boot went", boot::tell(paths, events)),
     ] {
         if let Err(err) = done {
             events.report(EventKind::Note, "", &err.context(what));
@@ -170,7 +172,9 @@ async fn bring_up(
     };
     firmware::came_up(&ctx.paths, &ctx.events);
     let mut started = false;
+    let mut room = Room::default();
     loop {
+        room.look(&ctx.paths, &ctx.events);
         let seen = Seen {
             running: Some(number),
             entry: look::entry(&ctx.paths, number)?,

@@ -1,7 +1,9 @@
 //! What the service does on an installed host beyond the agent's common loop.
 
+pub mod boot;
 pub mod generations;
 pub mod integrity;
+pub mod room;
 
 use std::path::Path;
 use std::time::Duration;
