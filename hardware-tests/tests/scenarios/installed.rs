@@ -118,9 +118,8 @@ fn the_iso_left_in_changes_no_partition_and_no_digest() -> Result<()> {
     Ok(())
 }
 
-/// Two minutes.
+/// One minute.
 #[test]
-#[ignore = "minutes: 2, scripts/check --full"]
 fn a_flipped_bit_in_a_program_is_refused_by_the_kernel_and_told_to_the_hub() -> Result<()> {
     let mut host = golden::installed("flipped-bit", Copy::Raw)?;
     let program = fs::read(Artifacts::build(Profile::Thin)?.standin())?;
