@@ -54,11 +54,16 @@ impl Artifacts {
             }
         }
         process::run(&mut command).context("building the programs under test")?;
-        Ok(Self {
+        Ok(Self::built(profile))
+    }
+
+    /// What was built before.
+    pub fn built(profile: Profile) -> Self {
+        Self {
             folder: workspace::target()
                 .join("x86_64-unknown-linux-gnu")
                 .join(profile.name()),
-        })
+        }
     }
 
     /// The agent.
