@@ -68,7 +68,7 @@ pub struct UserData {
 pub struct Hub {
     /// `https://host[:port]`, without a slash at the end.
     pub url: String,
-    /// Digest of the hub's root document, `sha256:<hex>`.
+    /// Thumbprint of a key that signs the hub's root document, `sha256:<hex>`.
     pub root: Option<String>,
     /// PEM certificates that the hub's own certificate may lead to.
     pub ca: Vec<String>,
