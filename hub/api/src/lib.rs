@@ -4,6 +4,7 @@
 //! field is ignored and an unknown variant becomes `Unknown`, so that old and new versions talk.
 
 pub mod base32;
+pub mod claim;
 pub mod desired;
 pub mod dsse;
 pub mod event;
