@@ -23,6 +23,15 @@ pub enum Fact {
     Hub(String),
     /// What the host waits for or could not do with its hub, and what to do; empty when all is well.
     HubState(String),
+    /// How a person recognises and claims the host; known before the hub ever answered.
+    Claim {
+        /// The label of the identity key, in groups of four.
+        key: String,
+        /// The text of the QR code.
+        link: String,
+    },
+    /// The hub has not decided yet.
+    Pending(Pending),
     /// The hub took the host in.
     Accepted {
         host_uid: String,
@@ -42,6 +51,17 @@ pub enum Fact {
     Running(u64),
 }
 
+/// What the hub wants to be told by a person who stands before the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Machine code, for example `no_token`; the sentence for people is the hub's state.
+    pub reason: String,
+    /// Letters to type at `HUB/c`, as `WDJB-MJHT`; empty for none.
+    pub code: String,
+    /// Two digits that whoever claims the host must tell.
+    pub match_number: Option<u8>,
+}
+
 /// The last failure, as shown until its step is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failed {
@@ -58,6 +78,12 @@ pub struct View {
     pub address: String,
     pub hub: String,
     pub hub_state: String,
+    /// The label of the identity key, in groups of four; empty until there is one.
+    pub key: String,
+    /// The text of the QR code; empty without a hub.
+    pub link: String,
+    /// What the hub waits for; none before it was asked and once it decided.
+    pub pending: Option<Pending>,
     pub accepted: bool,
     pub release: String,
     pub findings: Vec<Finding>,
@@ -79,6 +105,9 @@ impl Default for View {
             address: String::new(),
             hub: String::new(),
             hub_state: String::new(),
+            key: String::new(),
+            link: String::new(),
+            pending: None,
             accepted: false,
             release: String::new(),
             findings: Vec::new(),
@@ -142,8 +171,17 @@ impl View {
             Fact::Address(address) => self.address.clone_from(address),
             Fact::Hub(hub) => self.hub.clone_from(hub),
             Fact::HubState(state) => self.hub_state.clone_from(state),
+            Fact::Claim { key, link } => {
+                self.key.clone_from(key);
+                self.link.clone_from(link);
+            }
+            Fact::Pending(pending) => {
+                self.accepted = false;
+                self.pending = Some(pending.clone());
+            }
             Fact::Accepted { .. } => {
                 self.accepted = true;
+                self.pending = None;
                 self.hub_state.clear();
             }
             Fact::Release { name, version } => self.release = format!("{name} {version}"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use burin_api::claim::{ClaimLink, KeyLabel};
 use burin_api::desired::Desired;
 use burin_api::dsse::PublicKey;
 use burin_api::event::Finding;
@@ -10,7 +11,7 @@ use burin_api::message::{EnrollAnswer, KeyStore, Observed, Phase, RootDocument};
 use burin_api::root::Anchor;
 use burin_core::backoff::{Class, LONGEST, pause};
 use burin_core::clock;
-use burin_core::view::Fact;
+use burin_core::view::{Fact, Pending};
 use ring::signature::Ed25519KeyPair;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -27,8 +28,8 @@ use crate::perform::random;
 
 /// The hub takes a sync of a host every five seconds at most.
 const SOONEST: Duration = Duration::from_secs(5);
-/// Seconds that the hub holds an answer while the host waits for its profile.
-const LONG_POLL: u32 = 20;
+/// Seconds that the hub holds an answer while the host waits for a person or for its profile.
+pub(super) const LONG_POLL: u32 = 20;
 
 /// What the agent wants the hub to know, replaced as a whole.
 #[derive(Debug, Clone)]
@@ -67,6 +68,15 @@ pub struct Link {
     pub set_clock: fn(u64) -> anyhow::Result<()>,
 }
 
+/// What one attempt leaves to the next.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Attempts that failed since the last answer.
+    failures: u32,
+    /// Etag of the pending answer that the screen shows.
+    held: Option<String>,
+}
+
 /// A session: its key lives in RAM and ends with the boot.
 struct Session {
     id: String,
@@ -80,17 +90,18 @@ struct Session {
 impl Link {
     /// Talks to the hub until the process ends. Nothing makes it give up.
     pub async fn run(mut self) {
-        let mut failures = 0;
+        self.introduce();
+        let mut memory = Memory::default();
         loop {
-            match self.once(&mut failures).await {
+            match self.once(&mut memory).await {
                 Ok(wait) => sleep(wait).await,
                 Err(problem) => {
-                    failures += 1;
+                    memory.failures += 1;
                     let class = match problem.class() {
                         Class::Never => Class::After(LONGEST),
                         class => class,
                     };
-                    let wait = pause(class, failures, random()).unwrap_or(LONGEST);
+                    let wait = pause(class, memory.failures, random()).unwrap_or(LONGEST);
                     self.say(&problem, wait);
                     self.wait(wait, class).await;
                 }
@@ -115,7 +126,7 @@ impl Link {
 
     /// Registers if that is still to do, then syncs until something goes wrong. Returns how long to
     /// wait when the hub asked for patience.
-    async fn once(&mut self, failures: &mut u32) -> Result<Duration, Problem> {
+    async fn once(&mut self, memory: &mut Memory) -> Result<Duration, Problem> {
         let client = Client::new(&self.settings, &self.paths.root, Dates::Checked)?;
         let greeting = match self.hello(&client).await {
             Err(Problem::Dates) => {
@@ -126,7 +137,7 @@ impl Link {
         };
         self.heard(&greeting);
         let Some(host_uid) = self.identity.registration().host_uid else {
-            return self.enroll(&client, &greeting, failures).await;
+            return self.enroll(&client, &greeting, memory).await;
         };
         let mut session = self.open_session(&client, &greeting, &host_uid).await?;
         self.events.tell(&Fact::HubState(String::new()));
@@ -136,9 +147,24 @@ impl Link {
                 Err(problem) if problem.code() == "limited" => {}
                 other => other?,
             }
-            *failures = 0;
+            memory.failures = 0;
             self.rest(&session).await;
         }
+    }
+
+    /// Tells how a person claims the host: this works before the hub was ever reached.
+    fn introduce(&self) {
+        let Ok(key) = KeyLabel::of(self.identity.thumbprint()) else {
+            return;
+        };
+        let link = ClaimLink {
+            host_id: self.introduction.host_id.clone(),
+            key,
+        };
+        self.events.tell(&Fact::Claim {
+            key: key.to_string(),
+            link: link.url(&self.settings.url),
+        });
     }
 
     async fn hello(&self, client: &Client) -> Result<Greeting, Problem> {
@@ -210,12 +236,12 @@ impl Link {
         &self,
         client: &Client,
         greeting: &Greeting,
-        failures: &mut u32,
+        memory: &mut Memory,
     ) -> Result<Duration, Problem> {
-        let findings = self.report.borrow().findings.clone();
-        let envelope = messages::enroll(self, &greeting.answer.nonce, findings)?;
+        let nonce = &greeting.answer.nonce;
+        let envelope = messages::enroll(self, nonce, memory.held.take())?;
         let answer = client.send("enroll", &envelope, &greeting.root).await?;
-        *failures = 0;
+        memory.failures = 0;
         let (text, wait) = match answer {
             EnrollAnswer::Accepted { host_uid } => {
                 self.keep(|registration| registration.host_uid = Some(host_uid.clone()));
@@ -225,8 +251,22 @@ impl Link {
                 return Ok(Duration::ZERO);
             }
             EnrollAnswer::Pending {
-                message, interval, ..
-            } => (format!("waiting for the hub: {message}"), interval.max(1)),
+                reason,
+                message,
+                interval,
+                code,
+                match_number,
+                etag,
+                ..
+            } => {
+                self.events.tell(&Fact::Pending(Pending {
+                    reason,
+                    code: code.unwrap_or_default(),
+                    match_number,
+                }));
+                memory.held = etag;
+                (format!("waiting for the hub: {message}"), interval.max(1))
+            }
             EnrollAnswer::Rejected { message, .. } => {
                 (format!("the hub refused this host: {message}"), 900)
             }

@@ -1,12 +1,12 @@
 //! Builds and signs what the host says.
 
 use burin_api::dsse::{Envelope, PublicKey};
-use burin_api::event::{Event, Finding};
+use burin_api::event::Event;
 use burin_api::message::{Enroll, OpenSession, Sync};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
-use super::link::Link;
+use super::link::{LONG_POLL, Link};
 use super::problem::Problem;
 use crate::context::VERSION;
 
@@ -14,11 +14,7 @@ use crate::context::VERSION;
 /// hub reads.
 const EVENT_BYTES: usize = 32 * 1024;
 
-pub(super) fn enroll(
-    link: &Link,
-    nonce: &str,
-    findings: Vec<Finding>,
-) -> Result<Envelope, Problem> {
+pub(super) fn enroll(link: &Link, nonce: &str, held: Option<String>) -> Result<Envelope, Problem> {
     let it = &link.introduction;
     let token = link.settings.token.as_ref().map(|token| &token.0);
     let body = Enroll {
@@ -34,7 +30,9 @@ pub(super) fn enroll(
         arch: it.arch.clone(),
         labels: it.labels.clone(),
         token_id: token.map(|token| token.id().to_owned()),
-        findings,
+        findings: link.report.borrow().findings.clone(),
+        wait: if held.is_some() { LONG_POLL } else { 0 },
+        held,
     };
     let sealed = Envelope::seal::<_, anyhow::Error>(&body, |message| {
         let mut signatures = vec![(

@@ -10,6 +10,9 @@ use crate::base32;
 const HOST_ID: usize = 16;
 /// Characters of a [`KeyLabel`] without spaces: 128 bits.
 const KEY: usize = 26;
+/// Characters that a person must compare at least: 40 bits, against a key made in the minutes since
+/// the host started.
+const SHORTEST: usize = 8;
 /// First character of what follows `/R/`: the form of the rest.
 const FORM: char = '1';
 
@@ -46,6 +49,16 @@ impl KeyLabel {
     #[must_use]
     pub fn compact(&self) -> String {
         base32::encode(self.0, KEY)
+    }
+
+    /// Whether a person typed this key: at least its first eight characters.
+    #[must_use]
+    pub fn is_typed(&self, text: &str) -> bool {
+        let bare: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+        let long_enough = (SHORTEST..=KEY).contains(&bare.len());
+        // Read and written again, so that look-alikes are the same.
+        let read = base32::decode(&bare).map(|value| base32::encode(value, bare.len()));
+        long_enough && read.is_some_and(|read| self.compact().starts_with(&read))
     }
 
     /// The first 32 hex digits of every thumbprint that has this label.
@@ -144,6 +157,23 @@ mod tests {
         }
         for wrong in ["", "6b86", &PRINT[..62], &PRINT.replace('6', "g")] {
             assert_eq!(KeyLabel::of(wrong), Err(ClaimError::Thumbprint), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_first_eight_characters_of_a_key_are_enough_and_seven_are_not() {
+        let label = KeyLabel::of(PRINT).unwrap();
+        for (text, want) in [
+            (LABEL, true),
+            ("3BGT S77Z", true),
+            ("3bgts77z-smzk", true),
+            ("3BGT S77", false),
+            ("3BGT S77Y", false),
+            ("3BGT S77U", false),
+            ("", false),
+            (&format!("{LABEL}0"), false),
+        ] {
+            assert_eq!(label.is_typed(text), want, "{text}");
         }
     }
 

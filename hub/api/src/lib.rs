@@ -5,6 +5,7 @@
 
 pub mod base32;
 pub mod claim;
+pub mod code;
 pub mod desired;
 pub mod dsse;
 pub mod event;

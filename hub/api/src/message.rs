@@ -106,6 +106,12 @@ pub struct Enroll {
     /// What the hardware gate found, so that a blocked host can be seen in the hub.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// Etag of the pending answer that the host shows.
+    #[serde(default)]
+    pub held: Option<String>,
+    /// Hold the answer up to so many seconds (0..=25) until it is another than `held`.
+    #[serde(default)]
+    pub wait: u32,
 }
 
 /// What the hub says to [`Enroll`].
@@ -113,12 +119,25 @@ pub struct Enroll {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum EnrollAnswer {
     Pending {
-        /// Why: `approval`, `id_conflict`, `no_token`, `blocked`.
+        /// Why: `approval`, `confirm_key`, `confirm_number`, `rekey`, `id_conflict`, `no_token`,
+        /// `blocked`, `replacement_wait`, `quarantined`.
         reason: String,
         /// The same for a person.
         message: String,
         /// Ask again after so many seconds.
         interval: u32,
+        /// Eight letters to be typed at `HUB/c`, as `WDJB-MJHT`.
+        #[serde(default)]
+        code: Option<String>,
+        /// Seconds that the code is still good for.
+        #[serde(default)]
+        code_lifetime: u32,
+        /// 10 to 99: whoever claims the host must tell the number that stands on its screen now.
+        #[serde(default)]
+        match_number: Option<u8>,
+        /// Names reason, code and number; the host returns it as `held`.
+        #[serde(default)]
+        etag: Option<String>,
     },
     Accepted {
         host_uid: String,

@@ -208,6 +208,10 @@ impl Caller<'_> {
                     reason: reason.to_owned(),
                     message,
                     interval: interval.min(PENDING_LATER),
+                    code: None,
+                    code_lifetime: 0,
+                    match_number: None,
+                    etag: None,
                 })
             }
             Verdict::Replace { uid } => self.replace(conn, uid).await,

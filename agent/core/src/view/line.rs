@@ -60,6 +60,22 @@ pub fn fact_line(fact: &Fact) -> Vec<String> {
         Fact::Hub(hub) => vec![format!("burin: hub {hub}")],
         Fact::HubState(state) if state.is_empty() => Vec::new(),
         Fact::HubState(state) => vec![format!("burin: hub-state {state}")],
+        Fact::Claim { key, link } => {
+            let mut lines = vec![format!("burin: key {key}")];
+            if !link.is_empty() {
+                lines.push(format!("burin: claim {link}"));
+            }
+            lines
+        }
+        Fact::Pending(pending) => {
+            let number = pending.match_number.map(|number| number.to_string());
+            vec![format!(
+                "burin: pending reason={} code={} number={}",
+                pending.reason,
+                pending.code,
+                number.unwrap_or_default()
+            )]
+        }
         Fact::Accepted { host_uid } => vec![format!("burin: accepted {host_uid}")],
         Fact::Release { name, version } => vec![format!("burin: release {name} {version}")],
         Fact::Findings(findings) => findings

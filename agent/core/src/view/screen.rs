@@ -16,6 +16,17 @@ pub fn screen(view: &View, version: &str, width: usize, height: usize) -> Vec<St
     };
     rows.push(row("State", state));
     rows.push(row("Host ID", unknown(&view.host_id)));
+    if !view.accepted && !view.key.is_empty() {
+        rows.push(row("Key", &view.key));
+    }
+    if let Some(pending) = &view.pending {
+        if !pending.code.is_empty() {
+            rows.push(row("Code", &pending.code));
+        }
+        if let Some(number) = pending.match_number {
+            rows.push(row("Number", &number.to_string()));
+        }
+    }
     rows.push(row("Address", unknown(&view.address)));
     rows.push(row("Hub", unknown(&view.hub)));
     if !view.hub_state.is_empty() {

@@ -113,6 +113,8 @@ impl Host {
             labels: [("own".to_owned(), "1".to_owned())].into(),
             token_id: token.map(|token| token.id().to_owned()),
             findings: self.findings.clone(),
+            held: None,
+            wait: 0,
         }
     }
 
