@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::{self, ClientCommand, Connection};
+use crate::db::Place;
 use crate::serve;
 
 /// The arguments of `burin-hub`.
@@ -54,6 +55,8 @@ struct ServeCommand {
 pub struct ServeArgs {
     /// The folder of database, keys and certificates.
     pub data: PathBuf,
+    /// Where its tables are.
+    pub database: Place,
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where hosts reach the hub; the listening address when absent.
@@ -73,6 +76,13 @@ struct ServeOptions {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
+    /// PostgreSQL instead of an SQLite file in the data folder. A URL with a password goes into the
+    /// variable BURIN_DATABASE_URL or into a file.
+    #[arg(long, value_name = "postgres://USER@HOST/DATABASE")]
+    database_url: Option<String>,
+    /// File with the URL of the database.
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    database_url_file: Option<PathBuf>,
     /// Where hosts and people reach the hub; goes into the certificate and into user-data.
     #[arg(long, value_name = "https://HOST:PORT")]
     public_url: Option<String>,
@@ -147,10 +157,13 @@ async fn serve_until_stopped(
     json: bool,
 ) -> anyhow::Result<()> {
     let options = command.options;
+    let data = connection
+        .data
+        .context("`serve` needs --data DIR: the folder of its database and keys")?;
+    let (url, file) = (&options.database_url, &options.database_url_file);
     let args = ServeArgs {
-        data: connection
-            .data
-            .context("`serve` needs --data DIR: the folder of its database and keys")?,
+        database: Place::choose(&data, url.as_deref(), file.as_deref())?,
+        data,
         listen: options.listen,
         public_url: options.public_url,
         tls_cert: options.tls_cert,

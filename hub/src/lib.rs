@@ -6,7 +6,7 @@ mod certificate;
 pub mod cli;
 mod client;
 mod clock;
-mod db;
+pub mod db;
 mod files;
 mod host_api;
 mod keys;

@@ -151,7 +151,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     };
     let tls = tls(args, &url, listen)?;
     let keys = HubKeys::load_or_create(folder)?;
-    let db = Db::open(&folder.join("hub.db")).await?;
+    let db = Db::open(&args.database).await?;
     let admin_password = first_admin(&db).await?;
     write_admin_file(&db, folder, listen, &tls).await?;
 

@@ -3,6 +3,7 @@
 use ring::digest::{Context, SHA256};
 
 use super::Connection;
+use super::counters::{self, Counter};
 
 /// Appends a line. `actor` is an admin, an API key's name or a host; `object` what was changed.
 pub(crate) async fn record(
@@ -12,6 +13,7 @@ pub(crate) async fn record(
     object: &str,
     now: i64,
 ) -> sqlx::Result<()> {
+    let number = counters::next(conn, Counter::Audit).await?;
     let previous: Option<String> =
         sqlx::query_scalar("SELECT hash FROM audit ORDER BY number DESC LIMIT 1")
             .fetch_optional(&mut *conn)
@@ -29,8 +31,10 @@ pub(crate) async fn record(
         hash.update(part.as_bytes());
     }
     sqlx::query(
-        "INSERT INTO audit (time, actor, action, object, hash) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO audit (number, time, actor, action, object, hash) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
+    .bind(number)
     .bind(now)
     .bind(actor)
     .bind(action)

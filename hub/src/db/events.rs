@@ -2,6 +2,7 @@
 
 use sqlx::FromRow;
 
+use super::counters::{self, Counter};
 use super::{Connection, Db};
 
 /// One stored event. `body` is the host's own event as JSON.
@@ -22,10 +23,12 @@ pub(crate) async fn store(
     body: &str,
     now: i64,
 ) -> sqlx::Result<()> {
+    let number = counters::next(conn, Counter::Event).await?;
     sqlx::query(
-        "INSERT INTO event (host_uid, id, received_at, body) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO event (number, host_uid, id, received_at, body) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (host_uid, id) DO NOTHING",
     )
+    .bind(number)
     .bind(uid)
     .bind(id)
     .bind(now)

@@ -266,11 +266,13 @@ pub(crate) async fn was_replaced(
     uid: &str,
     boot_id: &str,
 ) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT COUNT(*) > 0 FROM replacement WHERE host_uid = $1 AND boot_id = $2")
-        .bind(uid)
-        .bind(boot_id)
-        .fetch_one(conn)
-        .await
+    let found: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM replacement WHERE host_uid = $1 AND boot_id = $2")
+            .bind(uid)
+            .bind(boot_id)
+            .fetch_one(conn)
+            .await?;
+    Ok(found > 0)
 }
 
 /// Why a pending host waits.

@@ -1,9 +1,32 @@
-//! The database: one file a table group, one SQL text a query, in the subset that SQLite and
-//! PostgreSQL share (`$1`, `ON CONFLICT`, `RETURNING`; no arrays, no JSON operators).
+//! The database: SQLite in one file, or PostgreSQL; one file a table group, one SQL text a query.
+//!
+//! **How to write a query.** A free function that takes a [`Connection`] when it belongs into a
+//! transaction, or a [`Db`] when it only reads; `sqlx::query`, `query_as` with `derive(FromRow)`,
+//! `query_scalar`, never a macro. The text runs on both databases, so:
+//! - `$1`, `$2`, ..., each may be repeated; `ON CONFLICT ... DO NOTHING | DO UPDATE SET a = excluded.a`,
+//!   `RETURNING`, `WITH`, `CASE`, `COALESCE`. No arrays, no JSON operators, no functions of time, no
+//!   `INSERT OR ...`, no `ILIKE` (`LOWER(a) LIKE $1`), no `rowid`.
+//! - Columns are `TEXT` or `BIGINT`; Rust sees `String` and `i64`, or `Option` of them. A truth is a
+//!   BIGINT 0 or 1, also in a SELECT (`COUNT(*)`, not `COUNT(*) > 0`). Times are milliseconds
+//!   since 1970, bytes are hex, structures are JSON ([`to_json`], [`from_json`]). `SUM` of a BIGINT
+//!   column needs `CAST(SUM(a) AS BIGINT)`.
+//! - No column numbers itself: [`counters::next`] gives the next number in the order of commit.
+//! - PostgreSQL ends a transaction at its first error: never insert to see whether it fails, say
+//!   `ON CONFLICT DO NOTHING` and look at `rows_affected`. Its TEXT holds no NUL character.
+//! - Order by a unique column at the end: without it the two databases order equals differently.
+//!
+//! **Transactions.** [`Db::begin`] gives one writer at a time on both databases and on all replicas,
+//! so that what a transaction read is still true when it writes: no locks, no retries, no isolation
+//! levels to think of. Keep it short: no password hashing, no network inside. Reads outside of one
+//! take [`Db::reader`].
+//!
+//! **Tables.** A change of the tables is a new file in `hub/migrations`, with the next number and in
+//! the same subset; a file that was merged is never edited.
 
 pub(crate) mod accounts;
 pub(crate) mod assignments;
 pub(crate) mod audit;
+pub(crate) mod counters;
 pub(crate) mod events;
 pub(crate) mod hosts;
 pub(crate) mod live;
@@ -12,80 +35,73 @@ pub(crate) mod registries;
 pub(crate) mod sessions;
 pub(crate) mod tokens;
 
-use std::path::Path;
-use std::time::Duration;
+mod open;
+mod place;
 
-use anyhow::Context as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+pub use place::Place;
+
+use sqlx::{Any, AnyPool, Transaction};
 
 /// One connection of the database, also inside a transaction.
-pub(crate) type Connection = sqlx::SqliteConnection;
+pub(crate) type Connection = sqlx::AnyConnection;
+
+/// Key of the lock that makes writers of all replicas stand in line: "burin" in ASCII.
+const WRITER: i64 = 0x62_7572_696e;
 
 /// SQLite allows one writer: a pool of one connection makes the others wait in line instead of
-/// failing with "database is locked". Readers never wait (WAL).
+/// failing with "database is locked", and readers never wait (WAL). On PostgreSQL writers stand in
+/// line at a lock of the server, so that the replicas are one writer, too.
 #[derive(Debug, Clone)]
 pub(crate) struct Db {
-    write: SqlitePool,
-    read: SqlitePool,
+    write: AnyPool,
+    read: AnyPool,
+    kind: Kind,
+}
+
+/// Which of the two databases it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
 }
 
 impl Db {
     /// Opens or creates the database and brings its tables up to date.
-    pub(crate) async fn open(file: &Path) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An acceptance must survive a power cut of the hub: the host acts on it.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10));
-        private(file)?;
-        let pool = |limit, options| async move {
-            SqlitePoolOptions::new()
-                .max_connections(limit)
-                .connect_with(options)
-                .await
-                .with_context(|| format!("opening the database {}", file.display()))
-        };
-        let write = pool(1, options.clone()).await?;
-        sqlx::migrate!("./migrations")
-            .run(&write)
-            .await
-            .with_context(|| format!("updating the tables of {}", file.display()))?;
-        let read = pool(4, options).await?;
-        Ok(Self { write, read })
+    pub(crate) async fn open(place: &Place) -> anyhow::Result<Self> {
+        match place {
+            Place::File(file) => open::file(file).await,
+            Place::Server(url) => open::server(url).await,
+        }
     }
 
-    /// A transaction that may write. It ends without a trace unless committed.
-    pub(crate) async fn begin(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.write.begin().await
+    /// A transaction that may write; no other one is open anywhere. It ends without a trace unless
+    /// committed.
+    pub(crate) async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        let mut tx = self.write.begin().await?;
+        if self.is_shared() {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                .bind(WRITER)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx)
     }
 
     /// Where to read from.
-    pub(crate) fn reader(&self) -> &SqlitePool {
+    pub(crate) fn reader(&self) -> &AnyPool {
         &self.read
     }
 
-    /// Waits for running statements and closes the file.
+    /// Whether other hubs may work on the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.kind == Kind::Postgres
+    }
+
+    /// Waits for running statements and closes the connections.
     pub(crate) async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
     }
-}
-
-/// Makes the file before SQLite does, which would let everybody read it; the files beside it get
-/// the same mode.
-fn private(file: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let made = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(file);
-    made.map(drop)
-        .with_context(|| format!("making the database {}", file.display()))
 }
 
 /// JSON of one of our own values, for a TEXT column.

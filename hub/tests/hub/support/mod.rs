@@ -6,6 +6,7 @@ pub(crate) mod registry;
 use std::time::Duration;
 
 use burin_hub::cli::{ServeArgs, Span};
+use burin_hub::db::Place;
 use burin_hub::serve::{self, Running};
 use serde_json::Value;
 
@@ -33,6 +34,7 @@ impl Site {
         // A test of the same process may have installed it already.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut args = ServeArgs {
+            database: Place::in_folder(folder.path()),
             data: folder.path().to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
             public_url: None,
