@@ -9,6 +9,7 @@ mod look;
 mod service;
 mod start;
 mod talk;
+mod watch;
 
 use std::process::ExitCode;
 

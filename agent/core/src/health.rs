@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use burin_api::desired::Health;
 
+mod watch;
+
+pub use watch::{Standing, Watch};
+
 /// What was seen at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observation {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const fn secs(s: u64) -> Duration {
+pub(super) const fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
@@ -14,7 +14,7 @@ fn gate() -> Gate {
     })
 }
 
-fn healthy() -> Observation {
+pub(super) fn healthy() -> Observation {
     Observation {
         systemd: SystemState::Reached,
         kubernetes: Some(Kubernetes {
@@ -26,7 +26,7 @@ fn healthy() -> Observation {
     }
 }
 
-fn node_down() -> Observation {
+pub(super) fn node_down() -> Observation {
     Observation {
         kubernetes: Some(Kubernetes {
             api: true,

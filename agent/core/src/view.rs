@@ -47,7 +47,7 @@ pub enum Fact {
     Blocked,
     Rebooting,
     PoweringOff,
-    /// The generation that runs and is proven good.
+    /// The generation that runs, is proven good and was seen healthy in this boot.
     Running(u64),
 }
 

@@ -210,6 +210,8 @@ impl Installer {
     /// Comes back when the machine is to be left.
     async fn work(&mut self) -> Result<Outcome> {
         loop {
+            // Asked for first: a wait for news ends at once while there is something not asked for.
+            let desired = self.talk.desired();
             let (facts, medium) = self.look().await?;
             let mut findings =
                 gate::hardware(&facts, &self.given.data, medium.as_deref(), self.floor);
@@ -217,7 +219,7 @@ impl Installer {
                 self.block(&findings).await;
                 continue;
             }
-            let Some(desired) = self.talk.desired() else {
+            let Some(desired) = desired else {
                 self.talk.findings(&findings);
                 self.talk.phase(Phase::Waiting);
                 self.talk.news(LOOK_AGAIN).await;

@@ -14,6 +14,7 @@ use burin_core::record::Record;
 use burin_core::view::Fact;
 
 use super::talk::Talk;
+use super::watch::Eye;
 use super::{firmware, look, start};
 use crate::console::{self, Use};
 use crate::context::{Context, LazyStore, Paths};
@@ -27,8 +28,8 @@ use crate::record::Keeper;
 use crate::steps::{Failure, Outcome};
 use crate::sysroot::{LAST_WORDS, LastWords};
 
-/// The longest pause between two looks at a generation that is up.
-const GLANCE: Duration = Duration::from_secs(60);
+/// The pause before a step is tried that does not say when by itself.
+const AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result<Outcome> {
     console::start(events, &paths.root, Use::Wires);
@@ -80,7 +81,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
         store: LazyStore::default(),
         meter: Meter::new(events, "", 0, 0, 0),
     };
-    let outcome = bring_up(&ctx, &keeper, &mut talk, &generation).await?;
+    let outcome = bring_up(&ctx, &keeper, &talk, &generation).await?;
     events.tell(&match outcome {
         Outcome::PowerOff => Fact::PoweringOff,
         Outcome::Reboot | Outcome::Done => Fact::Rebooting,
@@ -162,7 +163,7 @@ fn observe(talk: &Talk, generation: &Generation, kernel: &str) {
 async fn bring_up(
     ctx: &Context,
     keeper: &Keeper,
-    talk: &mut Talk,
+    talk: &Talk,
     generation: &Generation,
 ) -> Result<Outcome> {
     let number = generation.content.number;
@@ -171,6 +172,8 @@ async fn bring_up(
         kubernetes: !generation.content.kubernetes.is_empty(),
     };
     firmware::came_up(&ctx.paths, &ctx.events);
+    let settings = generations::settings(&ctx.paths, number)?;
+    let mut eye = Eye::new(number, &settings.release.health);
     let mut started = false;
     let mut room = Room::default();
     loop {
@@ -183,14 +186,13 @@ async fn bring_up(
         };
         let steps = plan(&goal, &seen, &keeper.now());
         if steps.is_empty() {
-            ctx.events.tell(&Fact::Running(number));
-            talk.phase(Phase::Running);
-            talk.news(GLANCE).await;
+            let pause = eye.look(ctx, &settings, talk).await?;
+            tokio::time::sleep(pause).await;
             continue;
         }
-        // A good generation whose Kubernetes is started again after a boot is not being judged.
+        // A good generation is not judged again, but it runs only when it was seen to in this boot.
         talk.phase(match seen.entry {
-            Entry::Good => Phase::Running,
+            Entry::Good => Phase::Starting,
             Entry::Absent | Entry::Counted => Phase::Configuring,
         });
         match perform::run(ctx, keeper, &steps).await {
@@ -204,7 +206,7 @@ async fn bring_up(
                 let text = last.map(|it| format!("{}: {}", it.step, it.causes.join(": ")));
                 talk.observe(|observed| observed.last_error = text);
                 talk.phase(Phase::Degraded);
-                tokio::time::sleep(stopped.again.unwrap_or(GLANCE)).await;
+                tokio::time::sleep(stopped.again.unwrap_or(AGAIN)).await;
             }
         }
     }

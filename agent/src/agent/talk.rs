@@ -129,3 +129,27 @@ impl Talk {
         }
     }
 }
+
+#[cfg(test)]
+impl Talk {
+    /// An end with nobody at the other one.
+    pub(super) fn unconnected(events: &Events) -> Self {
+        let (report, _) = watch::channel(Report {
+            phase: Phase::Starting,
+            findings: Vec::new(),
+            observed: Observed::default(),
+        });
+        Self {
+            events: events.clone(),
+            report,
+            word: watch::channel(Word::default()).1,
+            connected: false,
+            heard: None,
+        }
+    }
+
+    /// What the hub would be told.
+    pub(super) fn reported(&self) -> Report {
+        self.report.borrow().clone()
+    }
+}

@@ -84,7 +84,11 @@ fn give_up(ctx: &Context, number: u64, causes: Vec<String>) -> Result<Outcome> {
     Ok(Outcome::Reboot)
 }
 
-async fn observe(ctx: &Context, settings: &Settings) -> Result<Observation> {
+/// Looks at everything that health is judged by.
+///
+/// # Errors
+/// When systemd or the kernel do not answer.
+pub(crate) async fn observe(ctx: &Context, settings: &Settings) -> Result<Observation> {
     let links = file::read_text(&ctx.paths.root.join("proc/net/dev"), 1 << 20)?;
     let mut seen = Observation {
         systemd: system_state()?,
@@ -173,6 +177,7 @@ fn plain_client(paths: &Paths) -> Result<reqwest::Client> {
         .context("preparing a check")
 }
 
-fn since_boot() -> Duration {
+/// Time since the machine started, also while it slept.
+pub(crate) fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }

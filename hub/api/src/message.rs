@@ -182,7 +182,8 @@ pub struct SessionAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Looking at the hardware, network, enrolling.
+    /// Looking at the hardware, network, enrolling; on an installed host: a proven generation comes
+    /// up and was not seen healthy in this boot.
     Starting,
     /// A finding of class *block* stopped it before any write.
     Blocked,
@@ -191,9 +192,9 @@ pub enum Phase {
     Installing,
     /// Installed, Kubernetes not yet proven.
     Configuring,
-    /// The generation is proven good.
+    /// The generation is proven good, and was seen healthy in this boot.
     Running,
-    /// Something failed; see the last error.
+    /// Something failed, or a proven generation is not healthy for too long; see the last error.
     Degraded,
     #[serde(other)]
     Unknown,
