@@ -11,6 +11,7 @@ use std::time::Duration;
 use burin::context::{Hidden, Paths};
 use burin::events::Events;
 use burin::hub::{HubSettings, Identity, Introduction, Link, Report, Word};
+use burin::machine::route;
 use burin_api::host::Evidence;
 use burin_api::message::{Mode, Observed, Phase};
 use burin_api::token::Token;
@@ -133,6 +134,16 @@ struct Host {
 
 impl Host {
     fn start(settings: HubSettings, identity: &Identity, boot: &str) -> Self {
+        let (_, ways) = watch::channel([String::from("lo")].into());
+        Self::start_with(settings, identity, boot, ways)
+    }
+
+    fn start_with(
+        settings: HubSettings,
+        identity: &Identity,
+        boot: &str,
+        ways: route::Ways,
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
         let events = Events::new(boot);
         let (report, reports) = watch::channel(Report {
@@ -162,6 +173,7 @@ impl Host {
             report: reports,
             word: words,
             set_clock: |_| Ok(()),
+            ways,
         };
         let task = tokio::spawn(link.run());
         Self {
@@ -204,6 +216,23 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+#[tokio::test]
+async fn the_first_contact_waits_for_the_network_and_comes_with_it() {
+    let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = HubSettings {
+        url: format!("https://{}", door.local_addr().unwrap()),
+        ca: vec![include_str!("../fixtures/hub-authority-2020.pem").to_owned()],
+        ..HubSettings::default()
+    };
+    let identity = Identity::make("").unwrap();
+    let (network, ways) = watch::channel(std::collections::BTreeSet::new());
+    let _host = Host::start_with(settings, &identity, "boot-1", ways);
+    let early = timeout(Duration::from_secs(2), door.accept()).await;
+    assert!(early.is_err(), "an attempt without a network");
+    network.send_replace([String::from("eth0 00000000")].into());
+    assert!(timeout(DEADLINE, door.accept()).await.is_ok());
 }
 
 #[tokio::test]

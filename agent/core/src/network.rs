@@ -1,5 +1,7 @@
 //! Network settings, and what follows from them for the links that a host has.
 
+mod ways;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,6 +9,8 @@ use std::str::FromStr;
 
 use crate::host::Link;
 use crate::userdata::Secret;
+
+pub use ways::ways_out;
 
 /// What user-data says of the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burin_api::desired::Desired;
-use burin_api::event::Finding;
+use burin_api::event::{EventKind, Finding};
 use burin_api::message::{Observed, Phase};
 use burin_core::view::Fact;
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use super::start;
 use crate::context::Paths;
 use crate::events::Events;
 use crate::hub::{HubSettings, Identity, Introduction, Link, Report, Word};
+use crate::machine::route::{self, Ways};
 
 /// How long a host that leaves waits for the hub to take its last events.
 const LAST_WORDS: Duration = Duration::from_secs(15);
@@ -58,6 +59,7 @@ impl Talk {
                 report: reports,
                 word: words,
                 set_clock: start::set_clock,
+                ways: ways(paths, events),
             };
             tokio::spawn(link.run());
         }
@@ -128,6 +130,14 @@ impl Talk {
                 .note("the hub did not take the last events in time; they are in the log");
         }
     }
+}
+
+/// Who cannot be told of routes tries as if there were one.
+fn ways(paths: &Paths, events: &Events) -> Ways {
+    route::follow(&paths.root).unwrap_or_else(|err| {
+        events.report(EventKind::Note, "", &err);
+        watch::channel([String::new()].into()).1
+    })
 }
 
 #[cfg(test)]

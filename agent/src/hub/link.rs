@@ -24,10 +24,11 @@ use super::settings::{HubSettings, Introduction};
 use super::tls::Dates;
 use crate::context::Paths;
 use crate::events::{Events, wall_clock};
+use crate::machine::route::Ways;
 use crate::perform::random;
 
 /// The hub takes a sync of a host every five seconds at most.
-const SOONEST: Duration = Duration::from_secs(5);
+pub(super) const SOONEST: Duration = Duration::from_secs(5);
 /// Seconds that the hub holds an answer while the host waits for a person or for its profile.
 pub(super) const LONG_POLL: u32 = 20;
 
@@ -66,6 +67,8 @@ pub struct Link {
     pub word: watch::Sender<Word>,
     /// Sets the host's clock to milliseconds since 1970.
     pub set_clock: fn(u64) -> anyhow::Result<()>,
+    /// Routes to other machines.
+    pub ways: Ways,
 }
 
 /// What one attempt leaves to the next.
@@ -92,7 +95,10 @@ impl Link {
     pub async fn run(mut self) {
         self.introduce();
         let mut memory = Memory::default();
+        self.network().await;
         loop {
+            // A route that comes while an attempt is under way is worth another one.
+            self.ways.mark_unchanged();
             match self.once(&mut memory).await {
                 Ok(wait) => sleep(wait).await,
                 Err(problem) => {
@@ -103,24 +109,9 @@ impl Link {
                     };
                     let wait = pause(class, memory.failures, random()).unwrap_or(LONGEST);
                     self.say(&problem, wait);
-                    self.wait(wait, class).await;
+                    self.wait(wait, class, memory.failures).await;
                 }
             }
-        }
-    }
-
-    /// Waits for the next attempt: as long as the back-off says, or until the host has something new
-    /// to report, unless the hub itself asked for the pause.
-    async fn wait(&mut self, pause: Duration, class: Class) {
-        let began = Instant::now();
-        let news = async {
-            if class != Class::Again || self.report.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = news => sleep_until(began + SOONEST.min(pause)).await,
         }
     }
 

@@ -4,6 +4,7 @@ mod client;
 pub mod identity;
 mod link;
 mod messages;
+mod pauses;
 mod problem;
 mod settings;
 mod tls;

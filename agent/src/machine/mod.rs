@@ -15,4 +15,5 @@ pub mod module;
 pub mod mount;
 pub mod power;
 pub mod probe;
+pub mod route;
 pub mod uevent;
