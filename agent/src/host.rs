@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use burin_api::event::{Finding, Severity};
 use burin_core::checks::{self, Lowered, Requirements};
 use burin_core::host::HostFacts;
-use burin_core::identity::{self, HostIdentity, Source};
+use burin_core::identity::{self, HostIdentity, Source, Wish};
 use serde::Serialize;
 
 use crate::machine::probe::{self, Seen};
@@ -33,7 +33,7 @@ pub fn report(root: &Path, random: [u8; 16]) -> Report {
         ..Requirements::default()
     };
     Report {
-        identity: identity::identify(None, &facts, random),
+        identity: identity::identify(&Wish::default(), &facts, &|_| None, random),
         findings: checks::gate(&facts, &need, None, &Lowered::new()),
         facts,
         unreadable,

@@ -4,6 +4,8 @@
 //! are junk and are skipped, with the reason, so that two boxes never share an ID through them.
 
 mod junk;
+mod link;
+mod naming;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 use crate::host::{HostFacts, Link, LinkBus};
 
 pub use junk::{mac_junk, serial_junk, uuid_junk};
+pub use link::scan_link;
+pub use naming::{DEFAULT_PATH, Naming, UidPath, is_name, pattern};
 
 /// Crockford's base 32: no I, L, O, U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -47,6 +51,20 @@ impl Source {
             Self::Mac => "mac",
             Self::Random => "random",
         }
+    }
+
+    /// The rule of a name; none of another one.
+    pub fn of(name: &str) -> Option<Self> {
+        let all = [
+            Self::Override,
+            Self::SmbiosUuid,
+            Self::ProductSerial,
+            Self::BoardSerial,
+            Self::DeviceTree,
+            Self::Mac,
+            Self::Random,
+        ];
+        all.into_iter().find(|source| source.name() == name)
     }
 }
 
@@ -83,6 +101,12 @@ impl HostId {
             .collect();
         codes.push(check(&codes));
         Self(codes.iter().map(|c| char::from(ALPHABET[*c])).collect())
+    }
+
+    /// The ID that a name given in user-data stands for: itself when it is written as a host ID.
+    pub fn named(name: &str) -> Self {
+        name.parse()
+            .unwrap_or_else(|_| Self::derive(Source::Override, name))
     }
 
     /// The sixteen characters without hyphens, as they go over the wire and into the QR code.
@@ -171,6 +195,9 @@ pub struct HostIdentity {
     pub source: Source,
     /// What was hashed.
     pub value: String,
+    /// What user-data calls the host; none when the hardware names it.
+    #[serde(default)]
+    pub name: Option<String>,
     /// What was there but not usable, for the log.
     pub skipped: Vec<Skipped>,
 }
@@ -183,21 +210,54 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// What user-data says about the host's name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// `burin.host.id` or `stylus.site.name`: comes before everything.
+    pub id: Option<String>,
+    /// How else a name is formed.
+    pub naming: Naming,
+}
+
 /// The host ID by the first usable source.
 ///
-/// `named` is the override of user-data. `random` is used when the hardware has nothing usable; the
-/// caller stores it and passes the same value at every later boot.
-pub fn identify(named: Option<&str>, facts: &HostFacts, random: [u8; 16]) -> HostIdentity {
+/// `read` gives the text of a file that the wish names. `random` is used when the hardware has
+/// nothing usable; the caller stores it and passes the same value at every later boot.
+pub fn identify(
+    wish: &Wish,
+    facts: &HostFacts,
+    read: &dyn Fn(&str) -> Option<String>,
+    random: [u8; 16],
+) -> HostIdentity {
     let mut skipped = Vec::new();
-    let named = named.map(str::trim).filter(|n| !n.is_empty());
-    let found = named
-        .map(|n| (Source::Override, n.to_owned()))
-        .or_else(|| first_usable(facts, &mut skipped))
-        .unwrap_or_else(|| (Source::Random, hex::encode(random)));
+    let id = wish
+        .id
+        .as_deref()
+        .map(str::trim)
+        .filter(|id| !id.is_empty());
+    let name = id
+        .map(|id| (Source::Override, id.to_owned()))
+        .or_else(|| wish.naming.resolve(read, random, &mut skipped));
+    let (named, found) = match name {
+        Some(name) => (true, name),
+        None => {
+            let found = first_usable(facts, &mut skipped);
+            let random = || (Source::Random, hex::encode(random));
+            (false, found.unwrap_or_else(random))
+        }
+    };
+    let (source, value) = found;
+    let id = match source {
+        Source::Override => HostId::named(&value),
+        other => HostId::derive(other, &value),
+    };
+    // A host ID written out is no name beside itself.
+    let name = (named && value.parse::<HostId>().is_err()).then(|| value.clone());
     HostIdentity {
-        id: HostId::derive(found.0, &found.1),
-        source: found.0,
-        value: found.1,
+        id,
+        source,
+        value,
+        name,
         skipped,
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::checks::Lowered;
+use crate::identity::Naming;
 use crate::network::Network;
 use crate::yaml::{self, Problem, Reader};
 
@@ -79,6 +80,10 @@ pub struct Hub {
 pub struct Host {
     /// Overrides the ID that the hardware gives.
     pub id: Option<String>,
+    /// How else the host is named, when the hardware shall not do it.
+    pub naming: Naming,
+    /// A page of the owner that takes hosts in; the QR code leads there.
+    pub registration_url: Option<String>,
     pub name: Option<String>,
     pub labels: BTreeMap<String, String>,
 }

@@ -4,10 +4,13 @@ use burin_api::event::{Event, EventKind, Finding, Progress, Severity};
 use burin_api::message::Phase;
 
 mod line;
+mod pending;
+mod qr;
 mod screen;
+mod text;
 
 pub use line::{event_line, fact_line, progress_line};
-pub use screen::screen;
+pub use screen::{Row, screen};
 
 /// Something about the host that is no event: it only replaces what was known before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Fact {
         id: String,
         source: String,
     },
+    /// How user-data names the host.
+    Name(String),
     Address(String),
     /// The hub's address.
     Hub(String),
@@ -27,7 +32,7 @@ pub enum Fact {
     Claim {
         /// The label of the identity key, in groups of four.
         key: String,
-        /// The text of the QR code.
+        /// The text of the QR code; empty for a host that was taken in and for one without a hub.
         link: String,
     },
     /// The hub has not decided yet.
@@ -75,12 +80,14 @@ pub struct Failed {
 pub struct View {
     pub phase: Phase,
     pub host_id: String,
+    /// How user-data names the host; empty when it does not.
+    pub name: String,
     pub address: String,
     pub hub: String,
     pub hub_state: String,
     /// The label of the identity key, in groups of four; empty until there is one.
     pub key: String,
-    /// The text of the QR code; empty without a hub.
+    /// The text of the QR code; empty for none.
     pub link: String,
     /// What the hub waits for; none before it was asked and once it decided.
     pub pending: Option<Pending>,
@@ -102,6 +109,7 @@ impl Default for View {
         Self {
             phase: Phase::Starting,
             host_id: String::new(),
+            name: String::new(),
             address: String::new(),
             hub: String::new(),
             hub_state: String::new(),
@@ -168,6 +176,7 @@ impl View {
         match fact {
             Fact::Phase(phase) => self.phase = *phase,
             Fact::Host { id, .. } => self.host_id.clone_from(id),
+            Fact::Name(name) => self.name.clone_from(name),
             Fact::Address(address) => self.address.clone_from(address),
             Fact::Hub(hub) => self.hub.clone_from(hub),
             Fact::HubState(state) => self.hub_state.clone_from(state),

@@ -124,14 +124,14 @@ async fn assemble(
     let (identity, record, layout) = beginning(paths, events, &given, &found)?;
     events.operation(&record.operation);
     let registration = identity.registration();
-    let id = start::host_id(&given.data, facts, &identity);
+    let id = start::host_id(events, paths, &given.data, facts, &identity);
     identity.register(paths, |it| {
         it.host_id = id.id.to_string();
         it.host_id_source = id.source.name().to_owned();
     })?;
     let settings = start::hub_settings(&given.data, registration.host_uid.is_some())
         .map_err(|err| Failure::never("the user-data cannot be used", ADVICE).because(err))?;
-    start::tell_names(events, &id, settings.as_ref());
+    start::tell_names(events, &given.data, &id, &identity, settings.as_ref());
     let introduction =
         start::introduction(&given.data, facts, &id, boot_id, Mode::Installer, &|disk| {
             disks::describe(&found, disk)

@@ -56,10 +56,10 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
     let keeper = Keeper::new(paths, record.clone());
     keeper.save()?;
 
-    let id = start::host_id(&given.data, &facts, &identity);
+    let id = start::host_id(events, paths, &given.data, &facts, &identity);
     let accepted = identity.registration().host_uid.is_some();
     let settings = start::hub_settings(&given.data, accepted)?;
-    start::tell_names(events, &id, settings.as_ref());
+    start::tell_names(events, &given.data, &id, &identity, settings.as_ref());
     let introduction =
         start::introduction(&given.data, &facts, &id, boot_id, Mode::Installed, &|_| {
             String::new()

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use burin_api::claim::KeyLabel;
 use burin_api::event::EventKind;
 use burin_api::message::Mode;
 use burin_api::token::Token;
 use burin_core::host::HostFacts;
-use burin_core::identity::{HostIdentity, identify};
+use burin_core::identity::{HostIdentity, Source, Wish, identify, scan_link};
 use burin_core::userdata::{Secret, UserData};
 use burin_core::view::Fact;
 use burin_core::{clock, userdata};
@@ -25,6 +26,8 @@ use crate::machine::{clock as door, file};
 const EARLIEST: u64 = 1_767_225_600;
 /// Longest user-data, in bytes: the area that the ISO keeps for it.
 const USER_DATA: usize = 1024 * 1024;
+/// Longest file that may name a host, in bytes: a page of sysfs.
+const NAME_FILE: usize = 4096;
 
 /// `/etc/burin/build.json`.
 #[derive(Debug, Deserialize)]
@@ -107,13 +110,51 @@ fn parse(events: &Events, text: &str, place: &str) -> Result<Given> {
 }
 
 /// The host ID. A box without any usable number is named by its identity key, which is kept.
-pub(super) fn host_id(data: &UserData, facts: &HostFacts, identity: &Identity) -> HostIdentity {
+///
+/// What was registered once stays: a mainboard that was replaced, or a file that only the installed
+/// system has, gives no host a second ID.
+pub(super) fn host_id(
+    events: &Events,
+    paths: &Paths,
+    data: &UserData,
+    facts: &HostFacts,
+    identity: &Identity,
+) -> HostIdentity {
     let mut random = [0; 16];
     let print = hex::decode(identity.thumbprint()).unwrap_or_default();
     for (to, from) in random.iter_mut().zip(print) {
         *to = from;
     }
-    identify(data.host.id.as_deref(), facts, random)
+    let wish = Wish {
+        id: data.host.id.clone(),
+        naming: data.host.naming.clone(),
+    };
+    let read = |path: &str| {
+        let path = paths.root.join(path.trim_start_matches('/'));
+        file::read_text(&path, NAME_FILE).ok()
+    };
+    let found = identify(&wish, facts, &read, random);
+    for skipped in &found.skipped {
+        let (name, value) = (skipped.source.name(), &skipped.value);
+        events.note(format!("not named by {name} {value:?}: {}", skipped.reason));
+    }
+    let kept = identity.registration();
+    let (Ok(id), Some(source)) = (kept.host_id.parse(), Source::of(&kept.host_id_source)) else {
+        return found;
+    };
+    if id == found.id {
+        return found;
+    }
+    let now = &found.id;
+    events.note(format!(
+        "the host keeps its ID; what is seen now would give {now}"
+    ));
+    HostIdentity {
+        id,
+        source,
+        name: None,
+        ..found
+    }
 }
 
 /// How the hub is reached, by user-data; none without a hub.
@@ -174,12 +215,22 @@ pub(super) fn introduction(
     }
 }
 
-/// Tells who the host is and whom it calls.
-pub(super) fn tell_names(events: &Events, id: &HostIdentity, settings: Option<&HubSettings>) {
+/// Tells who the host is and whom it calls; of a host that nobody took in yet also the link that a
+/// person scans to do that.
+pub(super) fn tell_names(
+    events: &Events,
+    data: &UserData,
+    id: &HostIdentity,
+    identity: &Identity,
+    settings: Option<&HubSettings>,
+) {
     events.tell(&Fact::Host {
         id: id.id.to_string(),
         source: id.source.name().to_owned(),
     });
+    if let Some(name) = &id.name {
+        events.tell(&Fact::Name(name.clone()));
+    }
     match settings {
         Some(settings) => events.tell(&Fact::Hub(settings.url.clone())),
         None => events.tell(&Fact::HubState(
@@ -187,6 +238,18 @@ pub(super) fn tell_names(events: &Events, id: &HostIdentity, settings: Option<&H
                 .to_owned(),
         )),
     }
+    let key = match KeyLabel::of(identity.thumbprint()) {
+        Ok(key) => key,
+        Err(err) => return events.note(format!("the key cannot be shown: {err}")),
+    };
+    let page = data.host.registration_url.as_deref();
+    let hub = settings.map(|settings| settings.url.as_str());
+    let taken_in = identity.registration().host_uid.is_some();
+    let link = scan_link(id, key, page, hub).filter(|_| !taken_in);
+    events.tell(&Fact::Claim {
+        key: key.to_string(),
+        link: link.unwrap_or_default(),
+    });
 }
 
 #[cfg(test)]
@@ -228,14 +291,64 @@ mod tests {
         assert!(hub_settings(&empty.data, false).unwrap().is_none());
     }
 
+    fn id_of(data: &UserData, identity: &Identity, root: &std::path::Path) -> HostIdentity {
+        let (events, paths) = (Events::new("boot"), Paths::under(root));
+        host_id(&events, &paths, data, &HostFacts::default(), identity)
+    }
+
     #[test]
     fn a_box_without_numbers_is_named_by_its_key() {
-        let facts = HostFacts::default();
+        let root = tempfile::tempdir().unwrap();
+        let data = UserData::default();
         let identity = Identity::make("").unwrap();
         let again = Identity::from_pkcs8(identity.pkcs8(), "").unwrap();
-        let id = host_id(&UserData::default(), &facts, &identity);
-        assert_eq!(id, host_id(&UserData::default(), &facts, &again));
+        let id = id_of(&data, &identity, root.path());
+        assert_eq!(id, id_of(&data, &again, root.path()));
         let other = Identity::make("").unwrap();
-        assert_ne!(id.id, host_id(&UserData::default(), &facts, &other).id);
+        assert_ne!(id.id, id_of(&data, &other, root.path()).id);
+    }
+
+    #[test]
+    fn an_id_that_was_registered_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let uuid = root.path().join("sys/class/dmi/id/product_uuid");
+        std::fs::create_dir_all(uuid.parent().unwrap()).unwrap();
+        std::fs::write(&uuid, "9F1D1C5E-3B0A-4A52-8D0F-7B3F0F6F2A11\n").unwrap();
+        let text = "#cloud-config\nstylus: { site: { prefix: shop } }\n";
+        let data = userdata::parse(text).unwrap();
+        let identity = Identity::make("").unwrap();
+        let id = id_of(&data, &identity, root.path());
+        let name = "shop-9f1d1c5e3b0a4a528d0f7b3f0f6f2a11";
+        assert_eq!(id.name.as_deref(), Some(name));
+        let paths = Paths::under(root.path());
+        let kept = identity.register(&paths, |it| {
+            it.host_id = id.id.to_string();
+            it.host_id_source = id.source.name().to_owned();
+        });
+        kept.unwrap();
+        std::fs::write(&uuid, "00000000-3b0a-4a52-8d0f-7b3f0f6f2a11\n").unwrap();
+        let later = id_of(&data, &identity, root.path());
+        assert_eq!((later.id, later.source), (id.id, id.source));
+    }
+
+    #[test]
+    fn only_a_host_that_nobody_took_in_shows_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let text = "#cloud-config\nburin: { hub: { url: 'https://hub.example:8443' } }\n";
+        let data = userdata::parse(text).unwrap();
+        let settings = hub_settings(&data, false).unwrap();
+        let identity = Identity::make("").unwrap();
+        let id = id_of(&data, &identity, root.path());
+        let link = || {
+            let events = Events::new("boot");
+            tell_names(&events, &data, &id, &identity, settings.as_ref());
+            events.view().link
+        };
+        let want = format!("HTTPS://HUB.EXAMPLE:8443/R/1{}", id.id.compact());
+        assert!(link().starts_with(&want), "{}", link());
+        let paths = Paths::under(root.path());
+        let accepted = identity.register(&paths, |it| it.host_uid = Some("uid".to_owned()));
+        accepted.unwrap();
+        assert_eq!(link(), "");
     }
 }

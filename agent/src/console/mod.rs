@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use burin_core::view;
+use burin_core::view::{self, Row, View};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
@@ -25,9 +25,10 @@ const DRAW: Duration = Duration::from_millis(200);
 const REDRAW: Duration = Duration::from_secs(20);
 /// How long a console may refuse bytes before what was to be said is dropped.
 const PATIENCE_MS: u16 = 5000;
-/// Fits every text mode.
-const COLUMNS: usize = 79;
-const ROWS: usize = 24;
+/// What a screen has at least: text mode.
+const SMALLEST: (usize, usize) = (80, 25);
+/// More than a person reads at once, and no more than is quickly drawn.
+const LARGEST: (usize, usize) = (240, 100);
 
 /// Which consoles are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +73,9 @@ async fn draw(events: &Events, device: &File) -> Result<()> {
     // Hides the cursor and clears once; later drawings overwrite, which does not flicker.
     write(device, b"\x1b[?25l\x1b[2J")?;
     loop {
-        let rows = view::screen(&events.view(), VERSION, COLUMNS, ROWS);
-        write(device, &frame(&rows))?;
+        // Asked each time: a driver that comes late changes it.
+        let (columns, rows) = console::size(device).unwrap_or(SMALLEST);
+        write(device, &picture(&events.view(), columns, rows))?;
         sleep(DRAW).await;
         // Out of time means: draw over whatever the kernel wrote meanwhile.
         if let Ok(ended) = timeout(REDRAW, changes.changed()).await {
@@ -82,11 +84,27 @@ async fn draw(events: &Events, device: &File) -> Result<()> {
     }
 }
 
-/// The bytes that draw a screen: every row is cleared to its end, the rest of the screen as well.
-fn frame(rows: &[String]) -> Vec<u8> {
+/// The bytes that draw `view` on a screen of `columns` by `rows` characters.
+///
+/// The last column and the last row stay empty: what is written there makes some terminals scroll.
+#[must_use]
+pub fn picture(view: &View, columns: usize, rows: usize) -> Vec<u8> {
+    let (columns, rows) = (columns.min(LARGEST.0), rows.min(LARGEST.1));
+    let (width, height) = (columns.saturating_sub(1), rows.saturating_sub(1));
+    frame(&view::screen(view, VERSION, width, height))
+}
+
+/// Every row is cleared to its end, the rest of the screen as well. A code is bright white on black,
+/// whatever the colours of the terminal are.
+fn frame(rows: &[Row]) -> Vec<u8> {
     let mut bytes = b"\x1b[H".to_vec();
     for row in rows {
-        bytes.extend_from_slice(row.as_bytes());
+        if !row.code.is_empty() {
+            bytes.extend_from_slice(b"\x1b[0;1;37;40m");
+            bytes.extend_from_slice(row.code.as_bytes());
+            bytes.extend_from_slice(b"\x1b[0m");
+        }
+        bytes.extend_from_slice(row.text.as_bytes());
         bytes.extend_from_slice(b"\x1b[K\r\n");
     }
     bytes.extend_from_slice(b"\x1b[J");
@@ -184,7 +202,15 @@ mod tests {
 
     #[test]
     fn a_frame_clears_what_stood_there_before() {
-        let frame = String::from_utf8(frame(&["one".to_owned()])).unwrap();
-        assert_eq!(frame, "\x1b[Hone\x1b[K\r\n\x1b[J");
+        let rows = ["", "▀▄"].map(|code| Row {
+            code: code.to_owned(),
+            text: "one".to_owned(),
+        });
+        let frame = String::from_utf8(frame(&rows)).unwrap();
+        let code = "\x1b[0;1;37;40m▀▄\x1b[0m";
+        assert_eq!(
+            frame,
+            format!("\x1b[Hone\x1b[K\r\n{code}one\x1b[K\r\n\x1b[J")
+        );
     }
 }

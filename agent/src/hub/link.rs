@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use burin_api::claim::{ClaimLink, KeyLabel};
 use burin_api::desired::Desired;
 use burin_api::dsse::PublicKey;
 use burin_api::event::Finding;
@@ -93,7 +92,6 @@ struct Session {
 impl Link {
     /// Talks to the hub until the process ends. Nothing makes it give up.
     pub async fn run(mut self) {
-        self.introduce();
         let mut memory = Memory::default();
         self.network().await;
         loop {
@@ -141,21 +139,6 @@ impl Link {
             memory.failures = 0;
             self.rest(&session).await;
         }
-    }
-
-    /// Tells how a person claims the host: this works before the hub was ever reached.
-    fn introduce(&self) {
-        let Ok(key) = KeyLabel::of(self.identity.thumbprint()) else {
-            return;
-        };
-        let link = ClaimLink {
-            host_id: self.introduction.host_id.clone(),
-            key,
-        };
-        self.events.tell(&Fact::Claim {
-            key: key.to_string(),
-            link: link.url(&self.settings.url),
-        });
     }
 
     async fn hello(&self, client: &Client) -> Result<Greeting, Problem> {

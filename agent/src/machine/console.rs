@@ -92,6 +92,13 @@ impl Console {
     }
 }
 
+/// Columns and rows of a terminal; none where it has none or does not tell.
+pub fn size(terminal: &File) -> Option<(usize, usize)> {
+    let size = termios::tcgetwinsize(terminal).ok()?;
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some((columns, rows))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

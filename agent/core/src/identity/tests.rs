@@ -20,6 +20,11 @@ fn facts(uuid: &str, serial: &str, board: &str) -> HostFacts {
     }
 }
 
+/// The ID without a word from user-data.
+fn plainly(facts: &HostFacts, random: [u8; 16]) -> HostIdentity {
+    identify(&Wish::default(), facts, &|_| None, random)
+}
+
 fn nic(name: &str, mac: &str, bus: LinkBus) -> Link {
     Link {
         name: name.to_owned(),
@@ -64,7 +69,12 @@ fn the_first_usable_source_wins() {
             Source::Random,
         ),
     ] {
-        assert_eq!(identify(named, &facts, random).source, want, "{facts:?}");
+        let wish = Wish {
+            id: named.map(str::to_owned),
+            ..Wish::default()
+        };
+        let found = identify(&wish, &facts, &|_| None, random);
+        assert_eq!(found.source, want, "{facts:?}");
     }
 }
 
@@ -74,9 +84,9 @@ fn the_device_tree_comes_before_the_network_card() {
     jetson.device_tree.model = "NVIDIA Jetson AGX Orin".to_owned();
     jetson.device_tree.serial = "1421121012345".to_owned();
     jetson.links = vec![nic("eth0", "48:b0:2d:00:00:01", LinkBus::Onboard)];
-    assert_eq!(identify(None, &jetson, [0; 16]).source, Source::DeviceTree);
+    assert_eq!(plainly(&jetson, [0; 16]).source, Source::DeviceTree);
     jetson.device_tree.serial = "0000000000000".to_owned();
-    let found = identify(None, &jetson, [0; 16]);
+    let found = plainly(&jetson, [0; 16]);
     assert_eq!(
         (found.source, found.value.as_str()),
         (Source::Mac, "48:b0:2d:00:00:01")
@@ -94,7 +104,7 @@ fn the_lowest_onboard_card_counts_and_no_other() {
         nic("eth0", "a8:a1:59:00:00:03", LinkBus::Onboard),
         nic("eth2", "02:a1:59:00:00:01", LinkBus::Onboard),
     ];
-    assert_eq!(identify(None, &box_, [0; 16]).value, "a8:a1:59:00:00:03");
+    assert_eq!(plainly(&box_, [0; 16]).value, "a8:a1:59:00:00:03");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The published keys of Palette Edge (`stylus:`), as far as they map onto burin's own.
 
+mod names;
+
 use super::network::{address, is_interface_name, proxy_url, split};
 use super::{Hub, Secret, UserData};
 use crate::network::{Address, Interface};
@@ -29,14 +31,11 @@ const STYLUS: [&str; 19] = [
 ];
 
 /// The same of `stylus.site`.
-const SITE: [&str; 14] = [
+const SITE: [&str; 11] = [
     "disableAutoRegister",
     "autoRegister",
     "projectName",
     "projectUid",
-    "prefix",
-    "deviceUIDPaths",
-    "registrationURL",
     "clusterId",
     "clusterName",
     "tagsFromFile",
@@ -77,18 +76,7 @@ fn read_site(mut site: Map<'_>, data: &mut UserData, reader: &mut Reader) {
             reader.warn(node, "`stylus.site.edgeHostToken` is not a token of a burin hub: make one with `burin-hub token create`");
         }
     }
-    if let Some(node) = site.get("name")
-        && let Some(name) = reader.text_of(node, "stylus.site.name")
-    {
-        if name == "$random" {
-            reader.warn(
-                node,
-                "`$random` has no effect: an ID comes from the hardware",
-            );
-        } else {
-            data.host.id = Some(name);
-        }
-    }
+    names::read(&mut site, data, reader);
     if let Some(node) = site.get("hostName")
         && let Some(name) = reader.text_of(node, "stylus.site.hostName")
     {

@@ -56,6 +56,7 @@ pub fn fact_line(fact: &Fact) -> Vec<String> {
     let lines = match fact {
         Fact::Phase(phase) => vec![format!("burin: state={}", phase_word(*phase))],
         Fact::Host { id, source } => vec![format!("burin: host {id} ({source})")],
+        Fact::Name(name) => vec![format!("burin: name {name}")],
         Fact::Address(address) => vec![format!("burin: address {address}")],
         Fact::Hub(hub) => vec![format!("burin: hub {hub}")],
         Fact::HubState(state) if state.is_empty() => Vec::new(),

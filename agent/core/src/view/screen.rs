@@ -1,13 +1,48 @@
-//! The status screen as lines of text: fits 80 columns by 24 rows, plain ASCII.
+//! The screen as rows of characters: status, or what a person needs to take the host in.
 
 use burin_api::event::Severity;
 
 use super::line::plain;
-use super::{View, phase_word, severity_word};
+use super::text::{row, unknown, wrap};
+use super::{View, pending, phase_word, severity_word};
 
-/// The rows of the status screen, at most `height`, each at most `width` characters.
+/// One row of the screen. The code is drawn bright white on black, the text as the console has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Half blocks of a QR code at the left edge; empty on rows without.
+    pub code: String,
+    /// What follows it.
+    pub text: String,
+}
+
+impl Row {
+    pub(super) fn text(text: String) -> Self {
+        Self {
+            code: String::new(),
+            text,
+        }
+    }
+}
+
+/// The rows of the screen, at most `height`, each at most `width` characters.
 #[must_use]
-pub fn screen(view: &View, version: &str, width: usize, height: usize) -> Vec<String> {
+pub fn screen(view: &View, version: &str, width: usize, height: usize) -> Vec<Row> {
+    let mut rows = match pending::applies(view) {
+        true => pending::rows(view, version, width, height),
+        false => status(view, version, width, height)
+            .into_iter()
+            .map(Row::text)
+            .collect(),
+    };
+    rows.truncate(height);
+    for row in &mut rows {
+        let room = width.saturating_sub(row.code.chars().count());
+        row.text = plain(&row.text).chars().take(room).collect();
+    }
+    rows
+}
+
+fn status(view: &View, version: &str, width: usize, height: usize) -> Vec<String> {
     let mut rows = vec![format!("burin {version}"), String::new()];
     let state = if view.leaving {
         "restarting"
@@ -16,16 +51,11 @@ pub fn screen(view: &View, version: &str, width: usize, height: usize) -> Vec<St
     };
     rows.push(row("State", state));
     rows.push(row("Host ID", unknown(&view.host_id)));
-    if !view.accepted && !view.key.is_empty() {
-        rows.push(row("Key", &view.key));
+    if !view.name.is_empty() {
+        rows.push(row("Name", &view.name));
     }
-    if let Some(pending) = &view.pending {
-        if !pending.code.is_empty() {
-            rows.push(row("Code", &pending.code));
-        }
-        if let Some(number) = pending.match_number {
-            rows.push(row("Number", &number.to_string()));
-        }
+    if !view.accepted {
+        rows.extend(compared(view, width));
     }
     rows.push(row("Address", unknown(&view.address)));
     rows.push(row("Hub", unknown(&view.hub)));
@@ -46,14 +76,28 @@ pub fn screen(view: &View, version: &str, width: usize, height: usize) -> Vec<St
         let newest = view.recent.len().saturating_sub(room);
         rows.extend(view.recent.iter().skip(newest).cloned());
     }
-    rows.truncate(height);
-    rows.iter()
-        .map(|row| plain(row).chars().take(width).collect())
-        .collect()
+    rows
+}
+
+/// What a person compares with the hub's page or types into it.
+pub(super) fn compared(view: &View, width: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    if !view.key.is_empty() {
+        rows.extend(wrap("Key", &view.key, width));
+    }
+    if let Some(pending) = &view.pending {
+        if !pending.code.is_empty() {
+            rows.push(row("Code", &pending.code));
+        }
+        if let Some(number) = pending.match_number {
+            rows.push(row("Number", &number.to_string()));
+        }
+    }
+    rows
 }
 
 /// Bad findings and the last error with its causes.
-fn trouble(view: &View, width: usize) -> Vec<String> {
+pub(super) fn trouble(view: &View, width: usize) -> Vec<String> {
     let mut rows = Vec::new();
     let bad: Vec<_> = view
         .findings
@@ -74,7 +118,12 @@ fn trouble(view: &View, width: usize) -> Vec<String> {
             rows.extend(wrap("", &text, width));
         }
     }
-    if let Some(failed) = &view.failed {
+    // What the hub refused stands as its state already.
+    let shown = view
+        .failed
+        .as_ref()
+        .filter(|it| it.step != "hub" || view.hub_state.is_empty());
+    if let Some(failed) = shown {
         rows.push(String::new());
         let step = if failed.step.is_empty() {
             "agent"
@@ -135,39 +184,6 @@ fn work(view: &View) -> Vec<String> {
     rows
 }
 
-fn unknown(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
-}
-
-/// Width of the column of names.
-const NAMES: usize = 12;
-
-fn row(name: &str, value: &str) -> String {
-    format!("{name:<NAMES$}{value}")
-}
-
-/// Breaks a long value over rows, at words.
-fn wrap(name: &str, value: &str, width: usize) -> Vec<String> {
-    let room = width.saturating_sub(NAMES).max(8);
-    let mut rows = Vec::new();
-    let mut current = String::new();
-    for word in value.split_whitespace() {
-        let long = current.chars().count() + 1 + word.chars().count() > room;
-        if long && !current.is_empty() {
-            rows.push(std::mem::take(&mut current));
-        }
-        if !current.is_empty() {
-            current.push(' ');
-        }
-        current.push_str(word);
-    }
-    rows.push(current);
-    rows.iter()
-        .enumerate()
-        .map(|(at, text)| row(if at == 0 { name } else { "" }, text))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Fact, Failed};
@@ -201,9 +217,15 @@ mod tests {
         view
     }
 
+    fn shown(view: &View, width: usize, height: usize) -> String {
+        let rows = screen(view, "0.1.0", width, height);
+        let text: Vec<_> = rows.into_iter().map(|row| row.text).collect();
+        text.join("\n")
+    }
+
     #[test]
     fn the_screen_shows_what_a_person_needs() {
-        let text = screen(&full(), "0.1.0", 80, 24).join("\n");
+        let text = shown(&full(), 80, 24);
         for want in [
             "State       installing",
             "Host ID     K7QF-2M9X-0TRD-8HWN",
@@ -227,7 +249,7 @@ mod tests {
             severity: Severity::Block,
             advice: "Use an SSD.".to_owned(),
         }]));
-        let text = screen(&view, "0.1.0", 80, 24).join("\n");
+        let text = shown(&view, 80, 24);
         assert!(
             text.contains("BLOCK disk.kind: rotational, required SSD. Use an SSD."),
             "{text}"
@@ -243,8 +265,8 @@ mod tests {
             let rows = screen(&view, "0.1.0", width, height);
             prop_assert!(rows.len() <= height);
             for row in rows {
-                prop_assert!(row.chars().count() <= width);
-                prop_assert!(!row.chars().any(char::is_control));
+                prop_assert!(row.text.chars().count() <= width);
+                prop_assert!(!row.text.chars().any(char::is_control));
             }
         }
     }
