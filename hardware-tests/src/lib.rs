@@ -14,5 +14,6 @@ pub mod proxy;
 pub mod qemu;
 pub mod registry;
 pub mod site;
+pub mod story;
 pub mod transcript;
 pub mod workspace;

@@ -1,5 +1,6 @@
 //! The installer's life: look, gate, register, take the profile, choose the disk, install, leave.
 
+mod cost;
 mod target;
 
 use std::sync::Arc;
@@ -307,6 +308,7 @@ impl Installer {
                 return Ok(None);
             }
         };
+        let layout = target.layout.clone();
         let goal = Goal::Install {
             layout: Box::new(target.layout),
             release: Box::new(desired.release.clone()),
@@ -324,7 +326,10 @@ impl Installer {
                 self.talk.observe(|observed| observed.last_error = None);
                 Ok(None)
             }
-            Ok(outcome) => Ok(Some(outcome)),
+            Ok(outcome) => {
+                cost::tell(ctx, layout).await?;
+                Ok(Some(outcome))
+            }
             Err(stopped) => {
                 let last = self.keeper.now().last_error;
                 let text = last.map(|it| format!("{}: {}", it.step, it.causes.join(": ")));

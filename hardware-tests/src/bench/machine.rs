@@ -1,45 +1,91 @@
-//! A whole installation in a virtual machine, by the words of the demo.
+//! A whole installation in a virtual machine: the demo, and what the host told of itself.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use burin_core::cost::Cost;
 
 use super::Figure;
 use crate::process::output;
+use crate::story::Story;
 use crate::workspace;
 
-/// Runs the demo with the programs as shipped; its phases.
+/// Bytes of a MiB.
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Runs the demo with the programs as shipped. It leaves its story in `folder`.
 ///
 /// # Errors
-/// When the demo fails; the error carries what it said.
-pub fn measure() -> Result<Vec<Figure>> {
+/// When the demo fails (the error carries what it said), or the host kept a figure to itself.
+pub fn measure(folder: &Path) -> Result<Vec<Figure>> {
+    let path = folder.join("story.json");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace::root());
     command.args(["run", "--quiet", "--release", "-p", "burin-hardware-tests"]);
-    command.args(["--bin", "demo", "--", "--release"]);
-    let text = output(&mut command).context("running the demo")?;
-    figures(&text)
+    command.args(["--bin", "demo", "--", "--release", "--story"]);
+    output(command.arg(&path)).context("running the demo")?;
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let story: Story = serde_json::from_str(&text).context("understanding the demo's story")?;
+    let told = story.notes.join("\n");
+    let cost = Cost::find(&told).with_context(|| format!("no cost is told in: {told}"))?;
+    let initramfs =
+        initramfs(&told).with_context(|| format!("no time of the initramfs is told in: {told}"))?;
+    let mut figures = figures(Some(cost), Some(initramfs), Some(story.seconds));
+    for (name, seconds) in &story.parts {
+        figures.push(Figure::reported(&format!("– {name}"), *seconds, "s"));
+    }
+    Ok(figures)
 }
 
-/// The figures in what the demo prints at its end.
-fn figures(text: &str) -> Result<Vec<Figure>> {
-    let mut lines = text.lines().skip_while(|line| *line != "phases:").skip(1);
-    let mut figures = Vec::new();
-    for line in lines.by_ref() {
-        let mut words = line.trim().splitn(3, ' ');
-        let (seconds, unit, name) = (words.next(), words.next(), words.next());
-        let (Some(Ok(seconds)), Some("s"), Some(name)) = (seconds.map(str::parse), unit, name)
-        else {
-            let whole = line.strip_suffix(" s").and_then(|it| it.rsplit(' ').next());
-            let whole = whole.and_then(|it| it.parse::<f64>().ok());
-            let whole = whole.with_context(|| format!("the demo ends with {line:?}"))?;
-            figures.push(Figure::reported("demo, power-on to `running`", whole, "s"));
-            return Ok(figures);
-        };
-        let name = format!("demo, phase {}", name.trim());
-        figures.push(Figure::reported(&name, Some::<f64>(seconds), "s"));
-    }
-    anyhow::bail!("the demo printed no phases:\n{text}")
+/// The figures of a machine when none was started.
+#[must_use]
+pub fn unmeasured() -> Vec<Figure> {
+    figures(None, None, None)
+}
+
+fn figures(cost: Option<Cost>, initramfs: Option<f64>, whole: Option<f64>) -> Vec<Figure> {
+    let mib = |bytes: u64| bytes as f64 / MIB;
+    vec![
+        Figure::bounded(
+            "bytes written to the system partition in an install / unpacked content",
+            cost.map(|it| it.written as f64 / it.content as f64),
+            "x",
+            1.6,
+            1.35,
+        ),
+        Figure::bounded(
+            "peak memory of the agent in an install",
+            cost.map(|it| mib(it.memory)),
+            "MiB",
+            96.0,
+            64.0,
+        ),
+        Figure::reported(
+            "peak memory of a program of the agent, at most",
+            cost.map(|it| mib(it.programs)),
+            "MiB",
+        ),
+        Figure {
+            goal: Some(1.5),
+            ..Figure::reported(
+                "initramfs of the installed host, own time to switch root",
+                initramfs,
+                "s",
+            )
+        },
+        Figure::reported("demo, power-on to `running`", whole, "s"),
+    ]
+}
+
+/// Seconds that the initramfs of the installed host took.
+fn initramfs(told: &str) -> Option<f64> {
+    told.lines().find_map(|line| {
+        let line = line.strip_prefix("the initramfs reached the root of generation ")?;
+        let (_, time) = line.split_once(" in ")?;
+        Some(time.strip_suffix(" ms")?.parse::<f64>().ok()? / 1000.0)
+    })
 }
 
 #[cfg(test)]
@@ -47,20 +93,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_phases_and_the_whole_are_read_from_the_demo_s_end() {
-        let text = "   12.0 s  active  installing\nphases:\n     3.5 s  build\n   120.1 s  installing\n\
-                    demo: host 4D43-BPQZ is running, generation 1, 184 s\n";
-        let read = figures(text).unwrap();
-        let short: Vec<_> = read
-            .iter()
-            .map(|it| (it.name.as_str(), it.value.unwrap()))
-            .collect();
-        let want = [
-            ("demo, phase build", 3.5),
-            ("demo, phase installing", 120.1),
-            ("demo, power-on to `running`", 184.0),
-        ];
-        assert_eq!(short, want);
-        assert!(figures("phases:\n").is_err());
+    fn the_initramfs_time_is_found_among_notes() {
+        let told = "hello in 3 ms\nthe initramfs reached the root of generation 12 in 1480 ms";
+        assert_eq!(initramfs(told), Some(1.48));
+        assert_eq!(initramfs("the initramfs reached the root"), None);
+    }
+
+    #[test]
+    fn a_machine_that_was_not_started_leaves_the_same_rows_empty() {
+        let cost = Cost {
+            memory: 50 << 20,
+            programs: 1 << 20,
+            written: 130,
+            content: 100,
+        };
+        let (some, none) = (figures(Some(cost), Some(1.0), Some(2.0)), unmeasured());
+        let names = |it: &[Figure]| it.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&some), names(&none));
+        assert!(none.iter().all(|it| it.value.is_none()));
+        assert_eq!((some[0].value, some[0].verdict()), (Some(1.3), "goal"));
+        assert_eq!((some[1].value, some[1].verdict()), (Some(50.0), "goal"));
     }
 }

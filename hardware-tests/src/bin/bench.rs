@@ -1,7 +1,7 @@
 //! `scripts/bench`: burin's figures beside its peers, as a table and as `target/bench.json`.
 
 use anyhow::{Context, Result};
-use burin_hardware_tests::bench::{Figure, machine, pull, size, table};
+use burin_hardware_tests::bench::{machine, pull, size, table};
 use burin_hardware_tests::images::Images;
 use burin_hardware_tests::workspace;
 use clap::Parser;
@@ -20,22 +20,11 @@ fn main() -> Result<()> {
     let mut figures = size::measure(folder.path())?;
     let image = Images::of_this_user()?.os()?;
     figures.extend(pull::measure(folder.path(), &image)?);
-    figures.push(Figure::bounded(
-        "peak memory of the agent in an install",
-        None,
-        "MiB",
-        96.0,
-        64.0,
-    ));
-    figures.push(Figure {
-        goal: Some(1.5),
-        ..Figure::reported("initramfs of the installed host, own time", None, "s")
-    });
-    if arguments.machine {
-        figures.extend(machine::measure()?);
+    figures.extend(if arguments.machine {
+        machine::measure(folder.path())?
     } else {
-        figures.push(Figure::reported("demo, power-on to `running`", None, "s"));
-    }
+        machine::unmeasured()
+    });
     print!("{}", table(&figures));
     let path = workspace::target().join("bench.json");
     let text = serde_json::to_string_pretty(&figures).context("writing the figures")?;

@@ -1,6 +1,10 @@
 //! `scripts/demo`: an empty virtual machine becomes a running Kubernetes host, before your eyes.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use burin_hardware_tests::{
@@ -9,6 +13,7 @@ use burin_hardware_tests::{
     progress::Follow,
     qemu::{Medium, Qemu, Spec, accel},
     site::{Ports, Site, Via},
+    story::Story,
     workspace,
 };
 use clap::Parser;
@@ -26,6 +31,9 @@ struct Arguments {
     /// Build the programs as they are shipped, which takes minutes longer
     #[arg(long)]
     release: bool,
+    /// Also write the times and the host's notes to this file, as JSON
+    #[arg(long)]
+    story: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -81,6 +89,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("phases:");
     for (name, seconds) in follow.finish() {
         println!("  {seconds:7.1} s  {name}");
+    }
+    let story = Story::new(site.hub.ask(&["event", "list"])?, seconds)?;
+    print!("{story}");
+    if let Some(path) = &arguments.story {
+        let text = serde_json::to_string_pretty(&story).context("writing the story")?;
+        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     let id = host["host_id"].as_str().unwrap_or("?");
     let generation = &host["observed"]["generation"];
