@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use burin_api::dsse::{Envelope, Payload, PublicKey};
 use burin_api::message::RootDocument;
 use burin_api::root::{self, Anchor};
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
@@ -16,6 +17,8 @@ use crate::files::{self, Readers};
 const ONLINE: &str = "online.key";
 const ROOT: &str = "root-unprotected.key";
 const CHAIN: &str = "root.json";
+/// What the key of shared nonces is derived for.
+const NONCES: &[u8] = b"burin hub: nonces of hubs with one database";
 
 /// An Ed25519 key that signs envelopes.
 pub(crate) struct SigningKey {
@@ -78,6 +81,8 @@ pub(crate) struct HubKeys {
     pub(crate) chain: Vec<Envelope>,
     /// The newest root document.
     pub(crate) root: RootDocument,
+    /// For the nonces of hubs that share a database and these keys.
+    pub(crate) nonce_key: hmac::Key,
     /// What hosts pin: `sha256:<thumbprint of a root key>`.
     pub(crate) pin: String,
 }
@@ -105,12 +110,14 @@ impl HubKeys {
             online_file.display(),
             chain_file.display()
         );
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), NONCES);
         let first = root.root.first().context("a root document lists a key")?;
         let pin = format!("sha256:{}", first.thumbprint()?);
         Ok(Self {
             online,
             chain,
             root,
+            nonce_key: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()),
             pin,
         })
     }

@@ -8,6 +8,7 @@ mod client;
 mod clock;
 pub mod db;
 mod files;
+mod heartbeats;
 mod host_api;
 mod keys;
 mod limit;

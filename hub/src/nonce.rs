@@ -1,17 +1,24 @@
 //! Nonces that the hub can check without having kept them, and the memory that lets each be used
-//! once. The key lives as long as the process: after a restart hosts say hello again.
+//! once. A hub alone keeps both in its own memory: after a restart hosts say hello again. Hubs that
+//! share a database share the key, too, and remember in the database.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use ring::hmac;
 
+use crate::db::{Db, nonces};
+use crate::keys::HubKeys;
 use crate::secret::random;
 
 /// How long a nonce is good, in milliseconds.
 pub(crate) const LIFETIME: i64 = 120_000;
 /// Used nonces that are remembered; more than the rate limits let in within the lifetime.
 const MEMORY: usize = 200_000;
+/// How far the clocks of two hubs may be apart, in milliseconds.
+const CLOCKS_APART: i64 = 60_000;
+/// How long a database remembers, in milliseconds: longer than any nonce is good by any clock.
+const REMEMBERED: i64 = 3_600_000;
 
 /// Why a nonce was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,11 +41,25 @@ pub(crate) struct Nonces {
 }
 
 impl Nonces {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?),
+    /// For the hub of a database: with the key that all hubs of a shared one have.
+    pub(crate) fn beside(db: &Db, keys: &HubKeys) -> anyhow::Result<Self> {
+        if db.is_shared() {
+            Ok(Self::of(keys.nonce_key.clone()))
+        } else {
+            Self::alone()
+        }
+    }
+
+    fn alone() -> anyhow::Result<Self> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?);
+        Ok(Self::of(key))
+    }
+
+    fn of(key: hmac::Key) -> Self {
+        Self {
+            key,
             used: Mutex::default(),
-        })
+        }
     }
 
     /// A fresh nonce: time and random bytes, and their HMAC, as hex.
@@ -59,7 +80,7 @@ impl Nonces {
             .first_chunk::<8>()
             .map(|head| i64::from_be_bytes(*head))
             .ok_or(NonceError::Foreign)?;
-        if now.saturating_sub(issued) > LIFETIME {
+        if now.saturating_sub(issued) > LIFETIME || issued.saturating_sub(now) > CLOCKS_APART {
             return Err(NonceError::Old);
         }
         Ok(())
@@ -67,7 +88,24 @@ impl Nonces {
 
     /// Uses a nonce that was checked up. To be called after the signatures were found good, so that
     /// nobody else can use up a host's nonce.
-    pub(crate) fn spend(&self, nonce: &str, now: i64) -> Result<(), NonceError> {
+    ///
+    /// # Errors
+    /// The database's; inside, whether the nonce was good.
+    pub(crate) async fn spend(
+        &self,
+        db: &Db,
+        nonce: &str,
+        now: i64,
+    ) -> sqlx::Result<Result<(), NonceError>> {
+        if !db.is_shared() {
+            return Ok(self.remember(nonce, now));
+        }
+        let fresh = nonces::spend(db, &nonce.to_ascii_lowercase(), now).await?;
+        nonces::forget(db, now - REMEMBERED).await?;
+        Ok(if fresh { Ok(()) } else { Err(NonceError::Used) })
+    }
+
+    fn remember(&self, nonce: &str, now: i64) -> Result<(), NonceError> {
         let nonce = nonce.to_ascii_lowercase();
         let mut used = self
             .used
@@ -93,20 +131,25 @@ mod tests {
 
     #[test]
     fn a_nonce_is_good_once_and_for_two_minutes() {
-        let nonces = Nonces::new().unwrap();
+        let nonces = Nonces::alone().unwrap();
         let nonce = nonces.issue(1_000).unwrap();
         assert_eq!(nonces.check(&nonce, 1_000 + LIFETIME), Ok(()));
         assert_eq!(nonces.check(&nonce, 1_001 + LIFETIME), Err(NonceError::Old));
-        assert_eq!(nonces.spend(&nonce, 1_000), Ok(()));
+        assert_eq!(nonces.check(&nonce, 1_000 - CLOCKS_APART), Ok(()));
         assert_eq!(
-            nonces.spend(&nonce.to_uppercase(), 1_000),
+            nonces.check(&nonce, 999 - CLOCKS_APART),
+            Err(NonceError::Old)
+        );
+        assert_eq!(nonces.remember(&nonce, 1_000), Ok(()));
+        assert_eq!(
+            nonces.remember(&nonce.to_uppercase(), 1_000),
             Err(NonceError::Used)
         );
     }
 
     #[test]
     fn a_changed_or_foreign_nonce_is_refused() {
-        let (ours, theirs) = (Nonces::new().unwrap(), Nonces::new().unwrap());
+        let (ours, theirs) = (Nonces::alone().unwrap(), Nonces::alone().unwrap());
         let nonce = ours.issue(0).unwrap();
         assert_eq!(theirs.check(&nonce, 0), Err(NonceError::Foreign));
         for at in 0..nonce.len() {

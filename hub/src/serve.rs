@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::admin::auth;
 use crate::certificate::{self, Tls};
 use crate::cli::ServeArgs;
-use crate::db::{Db, accounts, audit};
+use crate::db::{Db, accounts, audit, owner};
 use crate::files::{self, Readers};
+use crate::heartbeats::{Census, Heartbeats};
 use crate::keys::HubKeys;
 use crate::limit::Limits;
 use crate::nonce::Nonces;
@@ -152,6 +153,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     let tls = tls(args, &url, listen)?;
     let keys = HubKeys::load_or_create(folder)?;
     let db = Db::open(&args.database).await?;
+    own(&db, &keys, folder).await?;
     let admin_password = first_admin(&db).await?;
     write_admin_file(&db, folder, listen, &tls).await?;
 
@@ -166,8 +168,10 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     };
     let hub = Arc::new(Hub {
         db: db.clone(),
+        nonces: Nonces::beside(&db, &keys)?,
         keys,
-        nonces: Nonces::new()?,
+        heartbeats: Heartbeats::start(db.clone()),
+        census: Census::default(),
         limits: Limits::new(args.interval),
         settings: Settings {
             public_url: url,
@@ -240,6 +244,21 @@ fn lock(folder: &Path) -> anyhow::Result<std::fs::File> {
             Err(err).with_context(|| format!("locking {}", path.display()))
         }
     }
+}
+
+/// A hub whose keys the hosts of this database do not know could only confuse them.
+async fn own(db: &Db, keys: &HubKeys, folder: &Path) -> anyhow::Result<()> {
+    let mut tx = db.begin().await?;
+    let owner = owner::claim(&mut tx, &keys.root.hub_id).await?;
+    tx.commit().await?;
+    anyhow::ensure!(
+        owner == keys.root.hub_id,
+        "the database belongs to the hub {owner}, and {} holds the keys of the hub {}; copy the \
+         data folder of a hub that uses this database, or name another database",
+        folder.display(),
+        keys.root.hub_id
+    );
+    Ok(())
 }
 
 /// Makes the admin at the first start and returns the password, which is kept as a hash only.

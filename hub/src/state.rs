@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use crate::db::Db;
+use crate::heartbeats::{Census, Heartbeats};
 use crate::keys::HubKeys;
 use crate::limit::Limits;
 use crate::nonce::Nonces;
@@ -26,6 +27,8 @@ pub(crate) struct Hub {
     pub(crate) db: Db,
     pub(crate) keys: HubKeys,
     pub(crate) nonces: Nonces,
+    pub(crate) heartbeats: Heartbeats,
+    pub(crate) census: Census,
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
     pub(crate) ca_pem: String,

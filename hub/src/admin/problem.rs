@@ -74,6 +74,11 @@ impl From<anyhow::Error> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(err: sqlx::Error) -> Self {
+        if crate::db::passes(&err) {
+            tracing::warn!("an admin's request found the database busy: {err}");
+            let detail = "the hub's database is busy or away; try again";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+        }
         anyhow::Error::from(err)
             .context("using the database")
             .into()

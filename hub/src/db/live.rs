@@ -1,8 +1,8 @@
 //! What each host said last: the only hot table.
 
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 
-use super::{Connection, Db};
+use super::{Connection, Db, places};
 
 /// The newest sync of a host.
 #[derive(Debug, Clone, FromRow)]
@@ -19,27 +19,35 @@ pub(crate) struct LiveRow {
     pub(crate) address: String,
 }
 
-pub(crate) async fn put(conn: &mut Connection, row: &LiveRow) -> sqlx::Result<()> {
-    sqlx::query(
+/// Writes the newest syncs of different hosts.
+pub(crate) async fn put(conn: &mut Connection, rows: &[&LiveRow]) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
         "INSERT INTO host_live (host_uid, seen_at, phase, progress, observed, findings, etag, \
-         agent, mode, address) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         agent, mode, address) VALUES {} \
          ON CONFLICT (host_uid) DO UPDATE SET seen_at = excluded.seen_at, phase = excluded.phase, \
          progress = excluded.progress, observed = excluded.observed, findings = excluded.findings, \
          etag = excluded.etag, agent = excluded.agent, mode = excluded.mode, \
          address = excluded.address",
-    )
-    .bind(&row.host_uid)
-    .bind(row.seen_at)
-    .bind(&row.phase)
-    .bind(&row.progress)
-    .bind(&row.observed)
-    .bind(&row.findings)
-    .bind(&row.etag)
-    .bind(&row.agent)
-    .bind(&row.mode)
-    .bind(&row.address)
-    .execute(conn)
-    .await?;
+        places(rows.len(), 10)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(text));
+    for row in rows {
+        query = query
+            .bind(&row.host_uid)
+            .bind(row.seen_at)
+            .bind(&row.phase)
+            .bind(&row.progress)
+            .bind(&row.observed)
+            .bind(&row.findings)
+            .bind(&row.etag)
+            .bind(&row.agent)
+            .bind(&row.mode)
+            .bind(&row.address);
+    }
+    query.execute(conn).await?;
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub(crate) mod counters;
 pub(crate) mod events;
 pub(crate) mod hosts;
 pub(crate) mod live;
+pub(crate) mod nonces;
+pub(crate) mod owner;
 pub(crate) mod profiles;
 pub(crate) mod registries;
 pub(crate) mod sessions;
@@ -37,6 +39,7 @@ pub(crate) mod tokens;
 
 mod open;
 mod place;
+mod server;
 
 pub use place::Place;
 
@@ -70,7 +73,7 @@ impl Db {
     pub(crate) async fn open(place: &Place) -> anyhow::Result<Self> {
         match place {
             Place::File(file) => open::file(file).await,
-            Place::Server(url) => open::server(url).await,
+            Place::Server(url) => server::open(url).await,
         }
     }
 
@@ -102,6 +105,30 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// Whether the same may work in a moment: the server restarts, or is busy with something longer.
+pub(crate) fn passes(err: &sqlx::Error) -> bool {
+    match err {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // Serialization failures and deadlocks, a lock or the statement's time not got, resources
+        // used up, and what an administrator's stop or restart causes.
+        _ => server::code(err).is_some_and(|code| {
+            matches!(&*code, "40001" | "40P01" | "55P03" | "57014")
+                || ["08", "53", "57P"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
+        }),
+    }
+}
+
+/// `($1, $2), ($3, $4)`: the parameters of several rows.
+fn places(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let numbers = (1..=columns).map(|column| format!("${}", row * columns + column));
+        format!("({})", numbers.collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// JSON of one of our own values, for a TEXT column.

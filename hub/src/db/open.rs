@@ -1,33 +1,21 @@
-//! From a place to pools of connections with the tables up to date.
+//! An SQLite file with its tables up to date.
 
 use std::path::Path;
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::{ConnectOptions as _, Executor as _};
 
 use super::{Db, Kind};
-use crate::secret::Secret;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// An acceptance must survive a power cut of the hub, the host acts on it: hence `FULL`.
-const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000;";
-/// Connections of one hub that write, and that read. Writers wait for each other anyway.
-const SERVER_WRITERS: u32 = 4;
-const SERVER_READERS: u32 = 12;
-/// Longest wait for a free connection and for the server to answer.
-const SERVER_PATIENCE: Duration = Duration::from_secs(10);
-/// A statement that takes longer is stuck; a transaction that idles belongs to a stuck hub, which
-/// must not keep the others from writing.
-const SERVER_SETTINGS: &str = "SET statement_timeout = '15s'; \
-     SET idle_in_transaction_session_timeout = '15s'; SET TIME ZONE 'UTC';";
-
 pub(super) async fn file(file: &Path) -> anyhow::Result<Db> {
     let doing = || format!("opening the database {}", file.display());
     private(file)?;
@@ -42,13 +30,19 @@ pub(super) async fn file(file: &Path) -> anyhow::Result<Db> {
         .create_if_missing(true)
         .to_url_lossy();
     let options = AnyConnectOptions::from_str(url.as_str()).with_context(doing)?;
-    let pool = |limit| with_settings(SQLITE_SETTINGS).max_connections(limit);
+    sqlx::any::install_default_drivers();
+    let pool = |limit| {
+        AnyPoolOptions::new()
+            .max_connections(limit)
+            .after_connect(|conn, _| {
+                Box::pin(async move { conn.execute(sqlx::raw_sql(SETTINGS)).await.map(drop) })
+            })
+    };
     let write = pool(1)
         .connect_with(options.clone())
         .await
         .with_context(doing)?;
-    migrate(&write)
-        .await
+    migrated(MIGRATIONS.run(&write).await)
         .with_context(|| format!("updating the tables of {}", file.display()))?;
     let read = pool(4).connect_with(options).await.with_context(doing)?;
     Ok(Db {
@@ -58,33 +52,15 @@ pub(super) async fn file(file: &Path) -> anyhow::Result<Db> {
     })
 }
 
-pub(super) async fn server(url: &Secret) -> anyhow::Result<Db> {
-    let options = AnyConnectOptions::from_str(url.reveal()).context("reading the database URL")?;
-    let pool = |limit| {
-        with_settings(SERVER_SETTINGS)
-            .max_connections(limit)
-            .acquire_timeout(SERVER_PATIENCE)
-    };
-    let write = pool(SERVER_WRITERS).connect_with(options.clone()).await?;
-    migrate(&write).await.context("updating the tables")?;
-    let read = pool(SERVER_READERS).connect_with(options).await?;
-    Ok(Db {
-        write,
-        read,
-        kind: Kind::Postgres,
+/// Says what a failed update of the tables means.
+pub(super) fn migrated(result: Result<(), MigrateError>) -> anyhow::Result<()> {
+    result.map_err(|err| match err {
+        MigrateError::VersionMissing(number) => anyhow::anyhow!(
+            "a newer burin-hub wrote this database (its tables have change {number}, which this \
+             one does not know); run that version or a later one"
+        ),
+        err => err.into(),
     })
-}
-
-fn with_settings(settings: &'static str) -> AnyPoolOptions {
-    sqlx::any::install_default_drivers();
-    AnyPoolOptions::new().after_connect(move |conn, _| {
-        Box::pin(async move { conn.execute(sqlx::raw_sql(settings)).await.map(drop) })
-    })
-}
-
-async fn migrate(pool: &AnyPool) -> anyhow::Result<()> {
-    MIGRATIONS.run(pool).await?;
-    Ok(())
 }
 
 /// Makes the file before SQLite does, which would let everybody read it; the files beside it get

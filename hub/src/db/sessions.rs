@@ -1,8 +1,8 @@
 //! Sessions of hosts: one key per boot, 24 hours at most.
 
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 
-use super::Connection;
+use super::{Connection, places};
 
 /// One session.
 #[derive(Debug, Clone, FromRow)]
@@ -75,16 +75,24 @@ pub(crate) async fn newest(conn: &mut Connection, uid: &str) -> sqlx::Result<Vec
     .await
 }
 
-/// Moves the session's sequence forward. False when it is not greater: a replay.
-pub(crate) async fn advance(conn: &mut Connection, id: &str, sequence: i64) -> sqlx::Result<bool> {
-    let done = sqlx::query(
-        "UPDATE session SET sequence = $2 WHERE id = $1 AND sequence < $2 AND ended_at IS NULL",
-    )
-    .bind(id)
-    .bind(sequence)
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
+/// Moves the sequences of different sessions forward. Returns the sessions that went on: in the
+/// others the number is not greater, which is a replay, or they have ended.
+pub(crate) async fn advance(
+    conn: &mut Connection,
+    moves: &[(&str, i64)],
+) -> sqlx::Result<Vec<String>> {
+    let text = format!(
+        "WITH move (session_id, number) AS (VALUES {}) \
+         UPDATE session SET sequence = move.number FROM move \
+         WHERE session.id = move.session_id AND session.sequence < move.number \
+         AND session.ended_at IS NULL RETURNING session.id",
+        places(moves.len(), 2)
+    );
+    let mut query = sqlx::query_scalar(AssertSqlSafe(text));
+    for (session, number) in moves {
+        query = query.bind(*session).bind(*number);
+    }
+    query.fetch_all(conn).await
 }
 
 /// Drops sessions that ended or expired before `before`.

@@ -62,7 +62,7 @@ pub(super) async fn answer(
     let enroll: Enroll = envelope
         .open(&signers)
         .map_err(|err| Refused::signature(&err))?;
-    hub.nonces.spend(&enroll.nonce, now)?;
+    hub.nonces.spend(&hub.db, &enroll.nonce, now).await??;
 
     hosts::expire_pending(&mut tx, now - PENDING_LIFETIME).await?;
     hosts::forget_expired(&mut tx, now - EXPIRED_KEPT).await?;

@@ -45,6 +45,15 @@ impl Refused {
         .after(0)
     }
 
+    pub(crate) fn database(err: &sqlx::Error) -> Self {
+        if crate::db::passes(err) {
+            tracing::warn!("a host's request found the database busy: {err}");
+            let message = "the hub's database is busy or away; try again";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).after(5);
+        }
+        anyhow::anyhow!("using the database: {err}").into()
+    }
+
     /// The host may try again after so many seconds.
     pub(crate) fn after(mut self, seconds: u32) -> Self {
         self.body.retry_after = Some(seconds);
@@ -62,9 +71,7 @@ impl From<anyhow::Error> for Refused {
 
 impl From<sqlx::Error> for Refused {
     fn from(err: sqlx::Error) -> Self {
-        anyhow::Error::from(err)
-            .context("using the database")
-            .into()
+        Self::database(&err)
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswe
         .session
         .take(&host.uid, now)
         .map_err(Refused::limited)?;
-    hub.nonces.spend(&asked.nonce, now)?;
+    hub.nonces.spend(&hub.db, &asked.nonce, now).await??;
     admitted(&host.state)?;
 
     let row = row(&asked, key.thumbprint, now)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use burin_api::dsse::{Envelope, PublicKey};
+use burin_api::event::Event;
 use burin_api::message::{Phase, Sync, SyncAnswer};
 use tokio::time::Instant;
 
@@ -13,17 +14,18 @@ use super::refusal::Refused;
 use super::session::admitted;
 use crate::clock;
 use crate::db::hosts::HostRow;
-use crate::db::live::{self, LiveRow};
+use crate::db::live::LiveRow;
 use crate::db::sessions::{self, SessionRow};
-use crate::db::{Connection, events, from_json, hosts, to_json};
+use crate::db::{from_json, hosts, to_json};
+use crate::heartbeats::{Heartbeat, HeartbeatError};
 use crate::state::Hub;
 
 /// Longest long poll, seconds.
 const WAIT: u32 = 25;
 /// Seconds between syncs of a host that installs or waits for its profile.
 const BUSY: u32 = 5;
-/// Events kept of one host.
-const EVENTS_KEPT: i64 = 10_000;
+/// How often a hub looks whether another hub of its database changed what a host shall be.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Longest event that is stored, bytes of JSON.
 const EVENT_BYTES: usize = 16 * 1024;
 
@@ -35,8 +37,8 @@ pub(super) async fn answer(
     let now = clock::now_ms();
     let asked: Sync = envelope.peek().map_err(|err| Refused::signature(&err))?;
     let changed = hub.changed.subscribe();
-    let mut tx = hub.db.begin().await?;
-    let session = sessions::get(&mut tx, &asked.session)
+    let mut conn = hub.db.reader().acquire().await?;
+    let session = sessions::get(&mut conn, &asked.session)
         .await?
         .filter(|session| session.ended_at.is_none() && session.expires_at > now)
         .ok_or_else(Refused::session_unknown)?;
@@ -48,24 +50,26 @@ pub(super) async fn answer(
         .sync
         .take(&session.host_uid, now)
         .map_err(Refused::limited)?;
-    let sequence = i64::try_from(asked.sequence).unwrap_or(i64::MAX);
-    if !sessions::advance(&mut tx, &session.id, sequence).await? {
-        let message = format!(
-            "sequence {} was used before (the newest is {}); open a new session",
-            asked.sequence, session.sequence
-        );
-        return Err(Refused::new(StatusCode::CONFLICT, "sequence", message).after(0));
-    }
-    let host = hosts::get(&mut tx, &session.host_uid)
+    let host = hosts::get(&mut conn, &session.host_uid)
         .await?
         .ok_or_else(Refused::session_unknown)?;
+    // The writer is waited for below, and reading needs the connection meanwhile.
+    drop(conn);
     admitted(&host.state)?;
-    if session.key_store != "ram" {
-        hosts::settle(&mut tx, &host.uid).await?;
+    let written = hub.heartbeats.write(Heartbeat {
+        session: session.id.clone(),
+        sequence: i64::try_from(asked.sequence).unwrap_or(i64::MAX),
+        live: live_row(&asked, &session, ip, now)?,
+        settles: session.key_store != "ram" && host.settled == 0,
+        events: checked_events(&asked)?,
+    });
+    match written.await {
+        Ok(()) => {}
+        Err(HeartbeatError::Refused) => return Err(not_written(hub, &asked).await?),
+        Err(HeartbeatError::Full) => return Err(Refused::limited(5)),
+        Err(HeartbeatError::Database(err)) => return Err(Refused::database(&err)),
     }
-    let stored = keep_events(&mut tx, &host.uid, &asked, now).await?;
-    live::put(&mut tx, &live_row(&asked, &session, ip, now)?).await?;
-    tx.commit().await?;
+    let stored = asked.events.iter().map(|event| event.sequence).max();
 
     let target = wait_for_change(hub, &host, &asked, changed).await?;
     let etag = target.as_ref().map(|target| target.etag.clone());
@@ -84,26 +88,40 @@ pub(super) async fn answer(
     })
 }
 
-/// Stores each event once and returns the highest sequence number among them.
-async fn keep_events(
-    conn: &mut Connection,
-    uid: &str,
-    asked: &Sync,
-    now: i64,
-) -> Result<Option<u64>, Refused> {
-    for event in &asked.events {
+/// Whether the session ended since it was read, or the sequence number was used before.
+async fn not_written(hub: &Hub, asked: &Sync) -> Result<Refused, Refused> {
+    let mut conn = hub.db.reader().acquire().await?;
+    let session = sessions::get(&mut conn, &asked.session).await?;
+    Ok(match session.filter(|session| session.ended_at.is_none()) {
+        None => Refused::session_unknown(),
+        Some(session) => {
+            let message = format!(
+                "sequence {} was used before (the newest is {}); open a new session",
+                asked.sequence, session.sequence
+            );
+            Refused::new(StatusCode::CONFLICT, "sequence", message).after(0)
+        }
+    })
+}
+
+/// Id and JSON of each event.
+fn checked_events(asked: &Sync) -> Result<Vec<(String, String)>, Refused> {
+    let checked = |event: &Event| {
         let body = to_json(event)?;
-        if event.id.is_empty() || event.id.len() > 128 || body.len() > EVENT_BYTES {
+        let id = &event.id;
+        // PostgreSQL keeps no NUL, and none of the others belongs into an id.
+        if !(1..=128).contains(&id.len())
+            || id.chars().any(char::is_control)
+            || body.len() > EVENT_BYTES
+        {
             return Err(Refused::bad_request(format!(
-                "an event must have an id of 1 to 128 bytes and at most {EVENT_BYTES} bytes in all"
+                "an event must have an id of 1 to 128 printable bytes and at most {EVENT_BYTES} \
+                 bytes in all"
             )));
         }
-        events::store(conn, uid, &event.id, &body, now).await?;
-    }
-    if !asked.events.is_empty() {
-        events::trim(conn, uid, EVENTS_KEPT).await?;
-    }
-    Ok(asked.events.iter().map(|event| event.sequence).max())
+        Ok((id.clone(), body))
+    };
+    asked.events.iter().map(checked).collect()
 }
 
 fn live_row(asked: &Sync, session: &SessionRow, ip: IpAddr, now: i64) -> Result<LiveRow, Refused> {
@@ -142,8 +160,14 @@ async fn wait_for_change(
         if etag != asked.etag.as_ref() {
             return Ok(target);
         }
-        match tokio::time::timeout_at(deadline, changed.changed()).await {
+        let until = if hub.db.is_shared() {
+            deadline.min(Instant::now() + LOOK_AGAIN)
+        } else {
+            deadline
+        };
+        match tokio::time::timeout_at(until, changed.changed()).await {
             Ok(Ok(())) => {}
+            Err(_) if until < deadline => {}
             // Out of time, or the hub is stopping.
             Ok(Err(_)) | Err(_) => return Ok(target),
         }
@@ -165,6 +189,6 @@ pub(super) async fn interval(hub: &Hub, now: i64) -> Result<u32, Refused> {
     if let Some(fixed) = hub.settings.interval {
         return Ok(fixed);
     }
-    let active = hosts::count_active(&hub.db, now - 3_600_000).await?;
+    let active = hub.census.active(&hub.db, now).await?;
     Ok(u32::try_from((active / 800).clamp(60, 900)).unwrap_or(900))
 }

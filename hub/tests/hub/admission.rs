@@ -12,29 +12,6 @@ use burin_hub::cli::Span;
 use serde_json::json;
 
 #[tokio::test]
-async fn a_race_for_a_token_is_won_by_as_many_as_it_has_uses() {
-    let site = Site::start().await;
-    let token = site.token(json!({ "uses": 3 })).await;
-    let mut hosts = Vec::new();
-    for number in 0..12 {
-        hosts.push(Host::boot(&site, &format!("S{number}"), "b").await);
-    }
-    let answers =
-        futures_util::future::join_all(hosts.iter().map(|host| host.enroll(&site, Some(&token))))
-            .await;
-    let (let_in, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert_eq!(let_in.len(), 3);
-    for answer in refused {
-        assert_eq!(code(answer), "token_used");
-    }
-    let tokens = site.get("/api/v1/tokens").await;
-    assert_eq!(
-        (&tokens[0]["used"], &tokens[0]["state"]),
-        (&json!(3), &json!("used"))
-    );
-}
-
-#[tokio::test]
 async fn asking_again_uses_nothing_up_and_gives_the_same_host() {
     let site = Site::start().await;
     let token = site

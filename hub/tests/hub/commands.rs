@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use burin_hub::db::Place;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::support::database;
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_burin-hub"));
@@ -14,6 +17,7 @@ fn program() -> Command {
         .env_remove("BURIN_HUB_TOKEN")
         .env_remove("BURIN_HUB_PASSWORD")
         .env_remove("BURIN_TOKEN")
+        .env_remove("BURIN_DATABASE_URL")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -21,7 +25,11 @@ fn program() -> Command {
 
 /// A hub that runs, and its ready line.
 async fn serve(data: &Path) -> (Child, Value) {
-    let mut child = program()
+    let mut command = program();
+    if let Place::Server(url) = database::of(data).await {
+        command.env("BURIN_DATABASE_URL", url.reveal());
+    }
+    let mut child = command
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
         .stdout(Stdio::piped())

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::Site;
 use crate::support::host::{Host, code};
+use crate::support::{Site, database};
 use burin_api::dsse::PublicKey;
 use burin_api::event::{Event, EventKind, Progress};
 use burin_api::message::{Phase, SyncAnswer};
@@ -243,20 +243,15 @@ async fn no_secret_is_in_the_database() {
     let bits = burin_api::base32::decode(&seed).unwrap().to_be_bytes();
     secrets.push(("seed bytes", bits.to_vec()));
     secrets.push(("seed hex", hex::encode(bits).into_bytes()));
-    let folder = site.folder.path();
-    for name in ["hub.db", "hub.db-wal"] {
-        let dump = std::fs::read(folder.join(name)).unwrap();
-        let public = PublicKeyText(&token.public_key()).bytes();
-        if name == "hub.db-wal" {
-            // What must be there is found, so the search works.
-            assert!(
-                contains(&dump, &public),
-                "the token's public key is not in {name}"
-            );
-        }
-        for (what, secret) in &secrets {
-            assert!(!contains(&dump, secret), "{what} is in {name}");
-        }
+    let dump = database::dump(site.folder.path()).await;
+    let public = PublicKeyText(&token.public_key()).bytes();
+    // What must be there is found, so the search works.
+    assert!(
+        contains(&dump, &public),
+        "the token's public key is missing"
+    );
+    for (what, secret) in &secrets {
+        assert!(!contains(&dump, secret), "{what} is in the database");
     }
 }
 

@@ -1,4 +1,5 @@
 //! The hub from outside: over TLS, with a host and an admin of the tests' own.
+//! `tests/hub_postgres` is a link to this folder: the suite runs once on each database.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,4 +11,6 @@ mod commands;
 mod doors;
 mod heartbeat;
 mod publishing;
+mod races;
+mod servers;
 mod support;

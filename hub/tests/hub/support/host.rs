@@ -27,11 +27,22 @@ pub(crate) struct Host {
     pub(crate) session: String,
     pub(crate) sequence: u64,
     online: PublicKey,
+    http: reqwest::Client,
 }
 
 impl Host {
     /// A machine with a serial number; a new identity key in RAM.
     pub(crate) async fn boot(site: &Site, serial: &str, boot_id: &str) -> Self {
+        Self::boot_over(site, serial, boot_id, site.http.clone()).await
+    }
+
+    /// The same over a connection of the caller's.
+    pub(crate) async fn boot_over(
+        site: &Site,
+        serial: &str,
+        boot_id: &str,
+        http: reqwest::Client,
+    ) -> Self {
         let random = SystemRandom::new();
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
@@ -53,6 +64,7 @@ impl Host {
             session: String::new(),
             sequence: 0,
             online: PublicKey::Ed25519(String::new()),
+            http,
         };
         host.learn_hub(site).await;
         host
@@ -73,7 +85,7 @@ impl Host {
             protocols: vec![1],
             root_version: 0,
         };
-        let request = site
+        let request = self
             .http
             .post(format!("{}/h/1/hello", site.url))
             .json(&hello);
@@ -206,7 +218,7 @@ impl Host {
         envelope: &Envelope,
     ) -> Result<T, Refusal> {
         let url = format!("{}/h/1/{message}", site.url);
-        let answer = site.http.post(url).json(envelope).send().await.unwrap();
+        let answer = self.http.post(url).json(envelope).send().await.unwrap();
         let good = answer.status().is_success();
         let envelope: Envelope = answer.json().await.unwrap();
         if good {

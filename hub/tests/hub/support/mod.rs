@@ -1,12 +1,15 @@
 //! A hub in the test's own process, an admin, and a host that speaks the protocol.
 
+pub(crate) mod database;
 pub(crate) mod host;
+pub(crate) mod postgres;
 pub(crate) mod registry;
 
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Duration;
 
 use burin_hub::cli::{ServeArgs, Span};
-use burin_hub::db::Place;
 use burin_hub::serve::{self, Running};
 use serde_json::Value;
 
@@ -33,25 +36,10 @@ impl Site {
     pub(crate) async fn at(folder: tempfile::TempDir, change: impl FnOnce(&mut ServeArgs)) -> Self {
         // A test of the same process may have installed it already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let mut args = ServeArgs {
-            database: Place::in_folder(folder.path()),
-            data: folder.path().to_owned(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            public_url: None,
-            tls_cert: None,
-            tls_key: None,
-            replace_after: Span(Duration::from_secs(600)),
-            interval: None,
-        };
+        let mut args = arguments(folder.path()).await;
         change(&mut args);
         let running = serve::start(&args).await.unwrap();
-        let ca = std::fs::read(&running.ready.ca).unwrap();
-        let http = reqwest::Client::builder()
-            .tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap())
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .unwrap();
+        let http = client(&running.ready.ca, None);
         let admin = std::fs::read(folder.path().join("admin.json")).unwrap();
         let admin: Value = serde_json::from_slice(&admin).unwrap();
         Self {
@@ -61,6 +49,11 @@ impl Site {
             running,
             http,
         }
+    }
+
+    /// A client that calls from an address of the loopback network.
+    pub(crate) fn client_from(&self, address: Ipv4Addr) -> reqwest::Client {
+        client(&self.running.ready.ca, Some(address))
     }
 
     /// Stops the hub and gives its folder back.
@@ -109,4 +102,42 @@ impl Site {
         let created = self.post("/api/v1/tokens", request).await;
         burin_api::token::Token::parse(created["token"].as_str().unwrap()).unwrap()
     }
+}
+
+/// How the suite starts a hub.
+pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
+    ServeArgs {
+        database: database::of(folder).await,
+        data: folder.to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        public_url: None,
+        tls_cert: None,
+        tls_key: None,
+        replace_after: Span(Duration::from_secs(600)),
+        interval: None,
+    }
+}
+
+fn client(ca: &Path, from: Option<Ipv4Addr>) -> reqwest::Client {
+    let ca = std::fs::read(ca).unwrap();
+    reqwest::Client::builder()
+        .tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap())
+        .redirect(reqwest::redirect::Policy::none())
+        .local_address(from.map(Into::into))
+        .no_proxy()
+        .build()
+        .unwrap()
+}
+
+/// The folder of a second hub with the keys and certificates of a first one.
+pub(crate) fn copy_of(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        if name != "lock" && !name.starts_with("hub.db") && name != database::NOTE {
+            std::fs::copy(file.path(), copy.path().join(name)).unwrap();
+        }
+    }
+    copy
 }

@@ -1,0 +1,57 @@
+//! Which database the suite runs on: `tests/hub` is compiled twice, and the name of the program
+//! chooses.
+
+use std::path::Path;
+use std::process::Command;
+
+use burin_hub::db::Place;
+use burin_hub::secret::Secret;
+
+use super::postgres;
+
+/// Keeps the URL of a folder's database.
+pub(crate) const NOTE: &str = "test-database-url";
+
+/// Whether this is the run on PostgreSQL.
+pub(crate) fn is_postgres() -> bool {
+    match env!("CARGO_CRATE_NAME") {
+        "hub" => false,
+        "hub_postgres" => true,
+        other => panic!("no database is chosen for the suite `{other}`"),
+    }
+}
+
+/// The database of a data folder; the same each time for one folder.
+pub(crate) async fn of(folder: &Path) -> Place {
+    if !is_postgres() {
+        return Place::in_folder(folder);
+    }
+    let note = folder.join(NOTE);
+    if !note.exists() {
+        std::fs::write(&note, postgres::database().await).unwrap();
+    }
+    Place::Server(Secret::new(std::fs::read_to_string(&note).unwrap()))
+}
+
+/// Everything that the database keeps, in a form in which text can be searched.
+pub(crate) async fn dump(folder: &Path) -> Vec<u8> {
+    match of(folder).await {
+        Place::File(file) => {
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes.extend(std::fs::read(file.with_extension("db-wal")).unwrap());
+            bytes
+        }
+        Place::Server(url) => {
+            let dump = Command::new(postgres::programs().join("pg_dump"))
+                .arg(url.reveal())
+                .output()
+                .unwrap();
+            assert!(
+                dump.status.success(),
+                "{}",
+                String::from_utf8_lossy(&dump.stderr)
+            );
+            dump.stdout
+        }
+    }
+}
