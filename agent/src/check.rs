@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use burin_core::yaml::{MAX_BYTES, Problem, Severity};
@@ -30,17 +30,26 @@ pub enum Warnings {
     Fail,
 }
 
-/// Checks user-data and, where given, a profile.
+/// Checks user-data and, where given, a profile. Several files of user-data are the sources of one
+/// host, lowest first.
 ///
 /// # Errors
 /// A file cannot be read. What is wrong inside a file is in the report.
-pub fn check(user_data: &Path, profile: Option<&Path>) -> Result<Report> {
+pub fn check(user_data: &[PathBuf], profile: Option<&Path>) -> Result<Report> {
     let mut report = Report::default();
-    let problems = match read(user_data)? {
-        Ok(text) => userdata::parse(&text).map_or_else(|found| found, |data| data.warnings),
-        Err(problem) => vec![problem],
-    };
-    report.add(user_data, problems);
+    let mut texts = Vec::new();
+    let mut unreadable = Vec::new();
+    for path in user_data {
+        let read = read(path)?;
+        unreadable.push(read.as_ref().err().cloned());
+        texts.push(read.unwrap_or_default());
+    }
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let found = userdata::merge(&texts).map_or_else(|found| found, |data| data.warnings);
+    let sorted = userdata::by_source(&texts, found);
+    for ((path, problems), bytes) in user_data.iter().zip(sorted).zip(unreadable) {
+        report.add(path, bytes.map_or(problems, |problem| vec![problem]));
+    }
     if let Some(path) = profile {
         let problems = match read(path)? {
             Ok(text) => profile::parse(&text).map_or_else(|found| found, |data| data.warnings),
@@ -128,7 +137,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         });
-        let mut report = check(&path, other.as_deref()).unwrap();
+        let mut report = check(&[path], other.as_deref()).unwrap();
         for file in &mut report.files {
             file.file = file.file.rsplit('/').next().unwrap().to_owned();
         }
@@ -139,8 +148,8 @@ mod tests {
     fn the_exit_code_tells_errors_from_warnings() {
         for (text, warnings, want) in [
             ("#cloud-config\n", Warnings::Fail, 0),
-            ("#cloud-config\nstages: {}\n", Warnings::Pass, 0),
-            ("#cloud-config\nstages: {}\n", Warnings::Fail, 1),
+            ("#cloud-config\nstrict: true\n", Warnings::Pass, 0),
+            ("#cloud-config\nstrict: true\n", Warnings::Fail, 1),
             ("#cloud-config\nbruin: {}\n", Warnings::Pass, 2),
         ] {
             let got = report(text.as_bytes(), None).exit_code(warnings);
@@ -175,6 +184,35 @@ mod tests {
                 .unwrap()
                 .starts_with("user-data:2:3: error: this is not UTF-8")
         );
-        assert!(check(Path::new("/nonexistent/file"), None).is_err());
+        assert!(check(&[PathBuf::from("/nonexistent/file")], None).is_err());
+    }
+
+    #[test]
+    fn problems_of_several_sources_stand_with_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["built-in", "site"].map(|name| folder.path().join(name));
+        let texts = [
+            "#cloud-config\nburin: { hub: { url: https://hub.example }, token: x }\n",
+            "#cloud-config\n\nburin: { hub: { url: https://other.example } }\nhostname: -x\n",
+        ];
+        for (path, text) in paths.iter().zip(texts) {
+            std::fs::write(path, text).unwrap();
+        }
+        let got = check(&paths, None).unwrap();
+        let places: Vec<_> = got
+            .files
+            .iter()
+            .flat_map(|file| {
+                file.problems
+                    .iter()
+                    .map(|p| (file.file.ends_with("site"), p.line))
+            })
+            .collect();
+        assert_eq!(places, [(false, 2), (true, 3), (true, 4)]);
+        assert!(
+            got.text()
+                .unwrap()
+                .contains("an earlier source has decided the hub")
+        );
     }
 }

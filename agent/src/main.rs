@@ -30,8 +30,10 @@ enum Command {
     },
     /// Says what is wrong with a user-data file, with line, column and what to write instead.
     Check {
-        /// The user-data file.
-        file: PathBuf,
+        /// The user-data file; several are the sources of one host, lowest first: what is built into
+        /// the ISO, then what the site adds.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         /// A profile to check as well.
         #[arg(long)]
         profile: Option<PathBuf>,
@@ -97,12 +99,12 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             print(&shown?)
         }
         Command::Check {
-            file,
+            files,
             profile,
             strict,
             json,
         } => {
-            let report = check::check(&file, profile.as_deref())?;
+            let report = check::check(&files, profile.as_deref())?;
             let shown = if json { report.json() } else { report.text() };
             print(&shown?)?;
             let warnings = if strict {

@@ -11,7 +11,7 @@ use burin_api::host::{DiskEvidence, Evidence};
 use serde::{Deserialize, Serialize};
 
 pub use disk::{Bus, Disk, PartitionFact, disk, is_disk_name};
-pub use link::{Link, LinkBus, link};
+pub use link::{Link, LinkBus, PciAddress, later_names, link, pci_address};
 pub use smbios::installed_memory;
 
 /// Everything that the gate, the host ID and the choice of the disk look at.

@@ -2,12 +2,12 @@
 
 mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-use crate::host::Link;
+use crate::host::{Link, LinkBus};
 use crate::userdata::Secret;
 
 pub use ways::ways_out;
@@ -15,8 +15,10 @@ pub use ways::ways_out;
 /// What user-data says of the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Network {
-    /// By interface name or MAC (lower case). Empty: DHCP on every wired link.
+    /// Cards, by name or MAC (lower case). Empty together with `devices`: DHCP on every wired link.
     pub interfaces: BTreeMap<String, Interface>,
+    /// VLANs, bonds and bridges, by the name that they get.
+    pub devices: BTreeMap<String, Device>,
     pub dns: Vec<IpAddr>,
     pub search: Vec<String>,
     /// Host names or addresses.
@@ -45,6 +47,130 @@ pub enum Interface {
         gateway: Option<IpAddr>,
         dns: Vec<IpAddr>,
     },
+    /// Up and without addresses: something stands on it.
+    Bare,
+}
+
+impl Interface {
+    /// Its own name servers.
+    pub fn dns(&self) -> &[IpAddr] {
+        match self {
+            Self::Dhcp { dns } | Self::Static { dns, .. } => dns,
+            Self::Bare => &[],
+        }
+    }
+}
+
+/// An interface that is made, not found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    pub kind: DeviceKind,
+    pub interface: Interface,
+}
+
+/// What it is made of. Others are named as in user-data: by name or MAC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceKind {
+    Vlan {
+        /// 1 to 4094.
+        id: u16,
+        link: String,
+    },
+    Bond {
+        mode: BondMode,
+        members: Vec<String>,
+    },
+    Bridge {
+        /// Spanning tree.
+        stp: bool,
+        members: Vec<String>,
+    },
+}
+
+impl DeviceKind {
+    /// What it stands on.
+    pub fn below(&self) -> &[String] {
+        match self {
+            Self::Vlan { link, .. } => std::slice::from_ref(link),
+            Self::Bond { members, .. } | Self::Bridge { members, .. } => members,
+        }
+    }
+}
+
+/// How a bond uses its members (kernel, networking/bonding).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BondMode {
+    /// One works, the others wait: any switch will do.
+    #[default]
+    ActiveBackup,
+    BalanceRr,
+    BalanceXor,
+    Broadcast,
+    /// LACP.
+    Ieee8023Ad,
+    BalanceTlb,
+    BalanceAlb,
+}
+
+impl BondMode {
+    /// All, in the order in which the kernel numbers them.
+    pub const ALL: [Self; 7] = [
+        Self::BalanceRr,
+        Self::ActiveBackup,
+        Self::BalanceXor,
+        Self::Broadcast,
+        Self::Ieee8023Ad,
+        Self::BalanceTlb,
+        Self::BalanceAlb,
+    ];
+
+    /// The kernel's name, which networkd has as well.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BalanceRr => "balance-rr",
+            Self::ActiveBackup => "active-backup",
+            Self::BalanceXor => "balance-xor",
+            Self::Broadcast => "broadcast",
+            Self::Ieee8023Ad => "802.3ad",
+            Self::BalanceTlb => "balance-tlb",
+            Self::BalanceAlb => "balance-alb",
+        }
+    }
+}
+
+impl Network {
+    /// The settings of every interface.
+    pub fn all(&self) -> impl Iterator<Item = &Interface> {
+        let devices = self.devices.values().map(|device| &device.interface);
+        self.interfaces.values().chain(devices)
+    }
+
+    /// The bond or bridge that has this as a member, by its name or MAC.
+    #[must_use]
+    pub fn master_of(&self, key: &str) -> Option<&str> {
+        let mut devices = self.devices.iter();
+        devices.find_map(|(name, device)| {
+            let joins = !matches!(device.kind, DeviceKind::Vlan { .. });
+            (joins && device.kind.below().iter().any(|one| one == key)).then_some(name.as_str())
+        })
+    }
+
+    /// The VLANs on this, by its name or MAC.
+    pub fn vlans_on<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.devices.iter().filter_map(move |(name, device)| {
+            let on = matches!(&device.kind, DeviceKind::Vlan { link, .. } if link == key);
+            on.then_some(name.as_str())
+        })
+    }
+
+    /// Cards that user-data names anywhere, by the name or MAC that it uses.
+    #[must_use]
+    pub fn cards(&self) -> BTreeSet<&str> {
+        let below = self.devices.values().flat_map(|device| device.kind.below());
+        let all = self.interfaces.keys().chain(below).map(String::as_str);
+        all.filter(|key| !self.devices.contains_key(*key)).collect()
+    }
 }
 
 /// An address and the length of its network's prefix.
@@ -103,37 +229,86 @@ pub struct LinkPlan {
 }
 
 /// What to configure on the links that a host has: by MAC or name where user-data names them, DHCP
-/// on every wired link where it names none. Also returns the names of user-data that no link has.
+/// on every wired link where it names none. Members of bonds and bridges are not among them. Also
+/// returns the cards of user-data that the host does not have.
 pub fn plan(network: &Network, links: &[Link]) -> (Vec<LinkPlan>, Vec<String>) {
-    let wired = links.iter().filter(|l| l.is_wired());
-    if network.interfaces.is_empty() {
-        let all = wired
-            .map(|l| LinkPlan {
-                link: l.name.clone(),
-                interface: Interface::Dhcp { dns: Vec::new() },
-            })
-            .collect();
-        return (all, Vec::new());
+    if network.interfaces.is_empty() && network.devices.is_empty() {
+        let all = links.iter().filter(|link| link.is_wired());
+        let all = all.map(|link| LinkPlan {
+            link: link.name.clone(),
+            interface: Interface::Dhcp { dns: Vec::new() },
+        });
+        return (all.collect(), Vec::new());
     }
     let mut plans = Vec::new();
-    let mut missing: Vec<String> = network.interfaces.keys().cloned().collect();
-    for link in links
-        .iter()
-        .filter(|l| l.bus != crate::host::LinkBus::Virtual)
-    {
-        // A MAC is more particular than a name.
-        let found = [&link.mac, &link.name]
-            .into_iter()
-            .find_map(|key| network.interfaces.get_key_value(&key.to_lowercase()));
-        if let Some((key, interface)) = found {
-            missing.retain(|m| m != key);
+    let mut missing = Vec::new();
+    for key in network.cards() {
+        let Some(link) = card(key, network, links) else {
+            missing.push(key.to_owned());
+            continue;
+        };
+        if network.master_of(key).is_none() {
+            let interface = network.interfaces.get(key).unwrap_or(&Interface::Bare);
             plans.push(LinkPlan {
                 link: link.name.clone(),
                 interface: interface.clone(),
             });
         }
     }
+    for (name, device) in &network.devices {
+        let made = links.iter().any(|link| link.name == *name);
+        if made && network.master_of(name).is_none() {
+            plans.push(LinkPlan {
+                link: name.clone(),
+                interface: device.interface.clone(),
+            });
+        }
+    }
     (plans, missing)
+}
+
+/// The devices that can be made of the links that a host has, by name; what they stand on is named
+/// as the kernel has it.
+pub fn devices(network: &Network, links: &[Link]) -> Vec<(String, DeviceKind)> {
+    let found = |key: &String| {
+        let made = links.iter().find(|link| link.name == *key);
+        let own = made.filter(|_| network.devices.contains_key(key));
+        let link = own.or_else(|| card(key, network, links))?;
+        Some(link.name.clone())
+    };
+    let present = |members: &[String]| members.iter().filter_map(found).collect();
+    let all = network.devices.iter().filter_map(|(name, device)| {
+        let kind = match &device.kind {
+            DeviceKind::Vlan { id, link } => DeviceKind::Vlan {
+                id: *id,
+                link: found(link)?,
+            },
+            DeviceKind::Bond { mode, members } => DeviceKind::Bond {
+                mode: *mode,
+                members: present(members),
+            },
+            DeviceKind::Bridge { stp, members } => DeviceKind::Bridge {
+                stp: *stp,
+                members: present(members),
+            },
+        };
+        Some((name.clone(), kind))
+    });
+    all.collect()
+}
+
+/// The card that user-data means. A MAC is more particular than a name: what is named by its MAC
+/// somewhere is not looked for by its name elsewhere.
+fn card<'a>(key: &str, network: &Network, links: &'a [Link]) -> Option<&'a Link> {
+    let cards = network.cards();
+    let mut hardware = links.iter().filter(|link| link.bus != LinkBus::Virtual);
+    if is_mac(key) {
+        return hardware.find(|link| link.mac == key);
+    }
+    hardware.find(|link| {
+        let named = link.name == key || link.later_names.iter().any(|name| name == key);
+        named && !cards.contains(link.mac.as_str())
+    })
 }
 
 /// Whether a host is reached without the proxy. `entry` of the list may be `*`, a domain (with or

@@ -2,9 +2,13 @@
 //! and the published Palette Edge keys that map onto them. See docs/userdata.md.
 
 mod burin;
+mod devices;
+mod foreign;
 mod install;
 mod network;
 mod palette;
+mod registries;
+mod sources;
 mod users;
 
 use std::collections::BTreeMap;
@@ -16,6 +20,7 @@ use crate::network::Network;
 use crate::yaml::{self, Problem, Reader};
 
 pub use install::{Install, Then};
+pub use sources::by_source;
 pub use users::User;
 
 /// A text that must not be seen: `Debug` and `Display` hide it.
@@ -57,6 +62,8 @@ pub struct UserData {
     pub network: Network,
     /// Credentials for registries, by what the hub lists.
     pub registries: Vec<RegistryCredentials>,
+    /// Where content of a registry is taken from instead.
+    pub mapping: Vec<Mapping>,
     pub install: Install,
     pub users: Vec<User>,
     pub hostname: Option<String>,
@@ -102,78 +109,77 @@ pub struct RegistryCredentials {
     pub token_realm: Option<String>,
 }
 
-/// Reads user-data. An empty text is empty user-data.
+/// A rule by which content of one place is taken from another. It is checked by digest all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// `registry[/path]`; the part that is replaced.
+    pub from: String,
+    /// `registry[/path]`
+    pub to: String,
+}
+
+/// Reads user-data of one source. An empty text is empty user-data.
 ///
 /// # Errors
 /// Every problem, warnings included, when at least one is an error.
 pub fn parse(text: &str) -> Result<UserData, Vec<Problem>> {
+    merge(&[text])
+}
+
+/// Reads user-data of several sources, lowest first: each is laid over those before it, save what
+/// decides whom the host trusts, which the first source that has it decides. Lines count on from
+/// source to source; [`by_source`] sorts the problems.
+///
+/// # Errors
+/// Every problem, warnings included, when at least one is an error.
+pub fn merge(texts: &[&str]) -> Result<UserData, Vec<Problem>> {
     let mut reader = Reader::default();
     let mut data = UserData::default();
-    let root = yaml::parse(text).map_err(|problem| vec![problem])?;
-    if let Some(root) = &root {
-        let header = text.trim_start_matches('\u{feff}').lines().next();
-        let known = ["#cloud-config", "#kairos-config", "#node-config"];
-        if !header.is_some_and(|line| known.contains(&line.trim_end())) {
-            reader.push(
-                Problem::error(1, 1, "the first line is not the header".to_owned())
-                    .expected("`#cloud-config`"),
-            );
-        }
-        if let Some(top) = reader.map(root, "") {
-            read(top, &mut data, &mut reader);
-        }
+    let root = sources::merge(texts, &mut reader);
+    if let Some(root) = &root
+        && let Some(top) = reader.map(root, "")
+    {
+        read(top, &mut data, &mut reader);
     }
     data.warnings = reader.finish()?;
     Ok(data)
 }
 
-/// Blocks of Palette and Kairos that burin does not carry out yet.
-const NOT_YET: [&str; 26] = [
-    "stages",
-    "reset",
-    "upgrade",
-    "cluster",
-    "env",
-    "providerCredentials",
-    "config_url",
-    "cloud-init-paths",
-    "strict",
-    "debug",
-    "cosign",
-    "verify",
-    "cosign-key",
-    "eject-cd",
-    "bind-pcrs",
-    "bind-public-pcrs",
-    "uki-max-entries",
-    "logs",
-    "bundles",
-    "fail_on_bundles_errors",
-    "p2p",
-    "k3s",
-    "k3s-agent",
-    "name",
-    "boot.after",
-    "initramfs",
-];
-
 fn read(mut top: yaml::Map<'_>, data: &mut UserData, reader: &mut Reader) {
     // Palette's block first: burin's own keys win where both say something.
     palette::read(&mut top, data, reader);
+    if let Some(node) = top.get("providerCredentials") {
+        registries::external(node, "providerCredentials", "registry", data, reader);
+    }
     burin::read(&mut top, data, reader);
     install::read(&mut top, data, reader);
     users::read(&mut top, "users", data, reader);
-    if let Some(node) = top.get("hostname")
-        && let Some(name) = reader.text_of(node, "hostname")
-    {
-        if is_host_name(&name) {
-            data.hostname = Some(name);
-        } else {
-            reader.error(node, format!("`{name}` is not a host name"), HOST_NAME);
-        }
+    if let Some(name) = host_name(&mut top, "hostname", reader) {
+        data.hostname = Some(name);
     }
-    top.not_honoured(&NOT_YET, reader);
-    top.finish(reader);
+    top.idle(&foreign::TOP, reader);
+    top.finish_foreign(reader);
+}
+
+/// A host name below a key.
+fn host_name(map: &mut yaml::Map<'_>, key: &'static str, reader: &mut Reader) -> Option<String> {
+    let node = map.get(key)?;
+    let name = map.name(key);
+    let text = reader.text_of(node, &name)?;
+    if is_host_name(&text) {
+        return Some(text);
+    }
+    if text.contains("{{") {
+        reader.warn(
+            node,
+            format!(
+                "`{name}` has no effect: templates are not filled in, the host is called by its ID"
+            ),
+        );
+    } else {
+        reader.error(node, format!("`{text}` is not a host name"), HOST_NAME);
+    }
+    None
 }
 
 const HOST_NAME: &str = "letters, digits and `-`, parts of at most 63 characters joined by `.`";

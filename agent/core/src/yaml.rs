@@ -3,6 +3,7 @@
 //! Built from the events of a YAML 1.2 parser, with bounds on size, depth and the number of values
 //! after aliases are followed, so that a small file cannot become a huge tree.
 
+mod merge;
 mod problem;
 mod read;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
+pub use merge::merge;
 pub use problem::{Problem, Severity, nearest};
 pub use read::{Map, Reader};
 
@@ -148,19 +150,42 @@ fn plain_json(text: &str) -> serde_json::Value {
 /// A syntax error, a second document, a duplicate key, a key that is not a single value, a tag, or
 /// one of the bounds; always with its place.
 pub fn parse(text: &str) -> Result<Option<Node>, Problem> {
+    let mut documents = parse_all(text, 1)?.into_iter();
+    let first = documents.next();
+    match documents.next() {
+        Some(second) => Err(Problem::error(
+            second.line,
+            second.column,
+            "a second document begins here".to_owned(),
+        )
+        .expected("one document in a file")),
+        None => Ok(first),
+    }
+}
+
+/// Reads every document of a text, without those that hold nothing. The first line counts as
+/// `first_line`, so that several texts can share one count.
+///
+/// # Errors
+/// As [`parse`], save that there may be more than one document.
+pub fn parse_all(text: &str, first_line: usize) -> Result<Vec<Node>, Problem> {
+    let shift = first_line.saturating_sub(1);
     if text.len() > MAX_BYTES {
         return Err(
-            Problem::error(1, 1, format!("the file has {} bytes", text.len()))
+            Problem::error(first_line, 1, format!("the file has {} bytes", text.len()))
                 .expected(format!("at most {MAX_BYTES} bytes")),
         );
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        shift,
+        ..Builder::default()
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|err| {
             Problem::error(
-                err.marker().line(),
+                err.marker().line() + shift,
                 err.marker().col() + 1,
                 format!("not valid YAML: {}", err.info()),
             )
@@ -170,7 +195,8 @@ pub fn parse(text: &str) -> Result<Option<Node>, Problem> {
         }
         builder.take(event, span)?;
     }
-    Ok(builder.root.filter(|node| !node.is_null()))
+    builder.roots.retain(|node| !node.is_null());
+    Ok(builder.roots)
 }
 
 /// An unfinished list or mapping.
@@ -195,7 +221,9 @@ struct Anchored {
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
-    root: Option<Node>,
+    roots: Vec<Node>,
+    /// Lines before this text.
+    shift: usize,
     anchors: BTreeMap<usize, Anchored>,
     total: usize,
 }
@@ -203,7 +231,7 @@ struct Builder {
 impl Builder {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
         // The parser counts columns from 0 and lines from 1.
-        let (line, column) = (span.start.line(), span.start.col() + 1);
+        let (line, column) = (span.start.line() + self.shift, span.start.col() + 1);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = check_tag(tag.as_deref(), line, column)?.unwrap_or(true)
@@ -236,10 +264,6 @@ impl Builder {
                 None => Ok(()),
             },
             Event::Alias(anchor) => self.alias(anchor, line, column),
-            Event::DocumentStart(_) if self.root.as_ref().is_some_and(|r| !r.is_null()) => Err(
-                Problem::error(line, column, "a second document begins here".to_owned())
-                    .expected("one document in a file".to_owned()),
-            ),
             _ => Ok(()),
         }
     }
@@ -323,7 +347,7 @@ impl Builder {
             self.anchors.insert(anchor, Anchored { node, count, depth });
         }
         let Some(open) = self.open.last_mut() else {
-            self.root = Some(node);
+            self.roots.push(node);
             return Ok(());
         };
         open.count += count;

@@ -3,6 +3,7 @@
 mod cost;
 mod target;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,11 +105,19 @@ fn send_home(paths: &Paths, events: &Events, given: &start::Given) -> Option<Out
     }
 }
 
-/// Keeps the links alive and shows the address whenever it changes.
+/// Keeps the links alive, shows the address whenever it changes, and says what is wrong with a link.
 async fn show_address(events: Events, mut links: Links) {
+    let mut told = BTreeMap::new();
     loop {
         let address = links.address().map(|address| address.to_string());
         events.tell(&Fact::Address(address.unwrap_or_default()));
+        for (link, state) in links.states() {
+            let new =
+                told.insert(link.clone(), state.trouble.clone()) != Some(state.trouble.clone());
+            if let (Some(trouble), true) = (state.trouble, new) {
+                events.note(format!("network, {link}: {trouble}"));
+            }
+        }
         links.changed().await;
     }
 }

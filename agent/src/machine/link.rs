@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
-use burin_core::network::{self, Address, Interface, LinkPlan, Network};
+use burin_core::network::{self, Address, DeviceKind, Interface, LinkPlan, Network};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::netlink::Door;
+use self::netlink::{Door, Routers};
 use super::probe;
 
 /// What one link has.
@@ -51,6 +51,7 @@ impl Links {
             door,
             states: sender,
             taken: Mutex::new(BTreeSet::new()),
+            done: Mutex::new(BTreeSet::new()),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -112,13 +113,23 @@ struct Keeper {
     states: watch::Sender<BTreeMap<String, LinkState>>,
     /// Links that have a task already.
     taken: Mutex<BTreeSet<String>>,
+    /// Devices that were made, and with each the members that were added.
+    done: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Keeper {
-    /// Starts a task for each link that is new.
+    /// Makes the devices that can be made, and starts a task for each link that is new.
     async fn take(self: Arc<Self>, tasks: &mut JoinSet<()>) {
         let links = probe::links(&self.root);
-        let (plans, _missing) = network::plan(&self.network, &links);
+        for (name, kind) in network::devices(&self.network, &links) {
+            if let Err(err) = self.assemble(&name, &kind).await {
+                tracing::warn!(link = name, error = format!("{err:#}"), "not made");
+                self.update(&name, |state| state.trouble = Some(format!("{err:#}")));
+            }
+        }
+        let links = probe::links(&self.root);
+        let (plans, missing) = network::plan(&self.network, &links);
+        self.tell_missing(missing);
         for plan in plans {
             let new = self
                 .taken
@@ -131,6 +142,51 @@ impl Keeper {
         }
     }
 
+    /// Makes a device once, and adds each member once it is there.
+    async fn assemble(&self, name: &str, kind: &DeviceKind) -> Result<()> {
+        // Remembered only when done: the next news of the kernel is another try.
+        if !self.has_done((name, "")) {
+            self.door.make(name, kind).await?;
+            self.note_done((name, ""));
+        }
+        if matches!(kind, DeviceKind::Vlan { .. }) {
+            return Ok(());
+        }
+        for member in kind.below() {
+            if !self.has_done((name, member)) {
+                self.door.join(member, name).await?;
+                self.note_done((name, member));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_done(&self, (device, member): (&str, &str)) -> bool {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.contains(&(device.to_owned(), member.to_owned()))
+    }
+
+    fn note_done(&self, (device, member): (&str, &str)) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.insert((device.to_owned(), member.to_owned()));
+    }
+
+    /// Says which cards of user-data the machine does not have. They may come later.
+    fn tell_missing(&self, missing: Vec<String>) {
+        self.states.send_if_modified(|states| {
+            let before = states.len();
+            for card in missing {
+                let trouble =
+                    Some("user-data names it, and this machine has no such card".to_owned());
+                states.entry(card).or_insert(LinkState {
+                    trouble,
+                    ..LinkState::default()
+                });
+            }
+            states.len() != before
+        });
+    }
+
     async fn keep(self: Arc<Self>, plan: LinkPlan) {
         let link = plan.link.clone();
         let outcome = match plan.interface {
@@ -140,19 +196,16 @@ impl Keeper {
                 gateway,
                 dns,
             } => self.fix(&link, addresses, gateway, dns).await,
+            Interface::Bare => {
+                let raised = self.door.raise(&self.root, &link, Routers::Ignored).await;
+                raised.map(|_| ())
+            }
         };
         if let Err(err) = outcome {
             tracing::warn!(link, error = format!("{err:#}"), "a link is given up");
             self.update(&link, |state| state.trouble = Some(format!("{err:#}")));
-        }
-        // Another try when the kernel next speaks of links.
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if self
-            .states
-            .borrow()
-            .get(&link)
-            .is_none_or(|s| s.addresses.is_empty())
-        {
+            // Another try when the kernel next speaks of links.
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
             taken.remove(&link);
         }
     }
@@ -164,7 +217,7 @@ impl Keeper {
         gateway: Option<IpAddr>,
         dns: Vec<IpAddr>,
     ) -> Result<()> {
-        let index = self.door.raise(&self.root, link).await?;
+        let index = self.door.raise(&self.root, link, Routers::Heard).await?;
         for address in &addresses {
             self.door.add_address(index, *address).await?;
         }

@@ -1,5 +1,6 @@
 //! What the machine is: read from `/proc`, `/sys` and the device tree, parsed by core.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -143,21 +144,41 @@ fn names_of_disks(root: &Path) -> Vec<(String, String)> {
 
 /// The network interfaces.
 pub fn links(root: &Path) -> Vec<Link> {
+    let slots = slots(root);
     let class = root.join("sys/class/net");
     names(&class)
         .into_iter()
         // `bonding_masters` is a file among the interfaces.
         .filter(|name| class.join(name).is_dir())
-        .map(|name| link(root, &class.join(&name), &name))
+        .map(|name| link(root, &class.join(&name), &name, &slots))
         .collect()
 }
 
-fn link(root: &Path, folder: &Path, name: &str) -> Link {
+/// Numbers of the slots by the PCI address of what is in them, `domain:bus:slot`.
+fn slots(root: &Path) -> BTreeMap<String, u32> {
+    let folder = root.join("sys/bus/pci/slots");
+    let numbered = names(&folder).into_iter().filter_map(|name| {
+        let address = file::read_text(&folder.join(&name).join("address"), LIMIT).ok()?;
+        Some((address.trim().to_owned(), name.parse().ok()?))
+    });
+    numbered.collect()
+}
+
+fn link(root: &Path, folder: &Path, name: &str, slots: &BTreeMap<String, u32>) -> Link {
     let device = real(folder);
-    let mut link = host::link(name, &device.to_string_lossy(), None, &|path| {
+    let attribute = |path: &str| {
         // Some attributes answer EINVAL while the interface is down.
         file::read_text(&folder.join(path), LIMIT).ok()
-    });
+    };
+    let mut link = host::link(name, &device.to_string_lossy(), None, &attribute);
+    if link.is_wired() {
+        let path = device.to_string_lossy();
+        let slot = host::pci_address(&path).and_then(|at| {
+            let address = format!("{:04x}:{:02x}:{:02x}", at.domain, at.bus, at.slot);
+            slots.get(&address).copied()
+        });
+        link.later_names = host::later_names(&link.mac, &path, slot, &attribute);
+    }
     link.modaliases = parents_modaliases(root, &device);
     link
 }

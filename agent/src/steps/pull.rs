@@ -32,7 +32,7 @@ pub async fn perform(
         ctx.meter.report(blob.unpacked);
         return Ok(Outcome::Done);
     }
-    let access = access(ctx, registry).map_err(|why| {
+    let (access, repository) = access(ctx, registry, repository).map_err(|why| {
         Failure::never(why, "Publish the profile again, or correct the user-data.")
     })?;
     let registry = Registry::new(access)
@@ -49,7 +49,7 @@ pub async fn perform(
         most_unpacked: blob.unpacked,
     };
     let stream = registry
-        .layer(repository, &spec, |_| {})
+        .layer(&repository, &spec, |_| {})
         .map_err(|error| classify(error.into()))?;
     let expect = LayerExpect {
         diff_id: blob.diff_id.clone(),
@@ -66,14 +66,10 @@ pub async fn perform(
     Ok(Outcome::Done)
 }
 
-/// How the registry is reached: what the release says of it, with the site's credentials, roots and
-/// way out.
-fn access(ctx: &Context, host: &str) -> Result<Access, String> {
+/// How the registry is reached, and the repository there: what the release says of it, with the
+/// site's rules, credentials, roots and way out.
+fn access(ctx: &Context, host: &str, repository: &str) -> Result<(Access, String), String> {
     let release = ctx.release().map_err(|error| error.to_string())?;
-    let listed = release.registries.iter().find(|r| r.host == host);
-    let listed = listed.ok_or_else(|| {
-        format!("the release takes a layer from {host}, which is not in its list of registries")
-    })?;
     let user_data = userdata::parse(&ctx.user_data_text.0).map_err(|problems| {
         let first = problems.into_iter().next();
         first.map_or_else(
@@ -81,7 +77,24 @@ fn access(ctx: &Context, host: &str) -> Result<Access, String> {
             |problem| format!("the user-data has a problem: {problem}"),
         )
     })?;
-    Ok(join(listed, &user_data))
+    let (at, repository) = user_data.mapped(host, repository);
+    let listed = release.registries.iter().find(|r| r.host == at).cloned();
+    let listed = match listed {
+        Some(listed) => listed,
+        // The owner of the host named it, and the digests are those of the release.
+        None if at != host => desired::Registry {
+            host: at,
+            plain_http: false,
+            ca: Vec::new(),
+            token_realm: None,
+        },
+        None => {
+            return Err(format!(
+                "the release takes a layer from {host}, which is not in its list of registries"
+            ));
+        }
+    };
+    Ok((join(&listed, &user_data), repository))
 }
 
 fn join(listed: &desired::Registry, user_data: &UserData) -> Access {

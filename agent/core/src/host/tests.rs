@@ -286,6 +286,47 @@ fn installed_memory_is_the_sum_of_the_modules() {
     );
 }
 
+#[test]
+fn the_names_that_udev_gives_are_known_before() {
+    let pci = "/sys/devices/pci0000:00/0000:00:1c.0/0000:0a:00.1/net/eth0";
+    let virtio = "/sys/devices/pci0000:00/0000:00:03.0/virtio0/net/eth0";
+    let far = "/sys/devices/pci0001:00/0001:00:02.0/net/eth0";
+    let usb = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/net/eth0";
+    type Attributes = &'static [(&'static str, &'static str)];
+    let cases: [(&str, Option<u32>, Attributes, &[&str]); 5] = [
+        (pci, None, &[], &["enp10s0f1"]),
+        (
+            virtio,
+            Some(160),
+            &[],
+            &["ens160", "enp0s3", "ens160f0", "enp0s3f0"],
+        ),
+        (
+            far,
+            None,
+            &[("phys_port_name", "p1\n")],
+            &["enP1p0s2np1", "enP1p0s2f0np1"],
+        ),
+        (
+            pci,
+            None,
+            &[("device/acpi_index", "2\n"), ("dev_port", "1\n")],
+            &["eno2d1", "enp10s0f1d1"],
+        ),
+        (usb, None, &[], &[]),
+    ];
+    for (device, slot, attributes, want) in cases {
+        let attribute = |path: &str| {
+            let mut all = attributes.iter();
+            all.find(|(name, _)| *name == path)
+                .map(|(_, text)| (*text).to_owned())
+        };
+        let mut names = later_names("a8:a1:59:00:00:01", device, slot, &attribute);
+        assert_eq!(names.pop().as_deref(), Some("enxa8a159000001"));
+        assert_eq!(names, want, "{device}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_a_parser_panic(text in ".{0,400}", bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
@@ -295,5 +336,6 @@ proptest! {
         let _ = disk("sda", &text, &|_| Some(bytes.clone()), Vec::new());
         let _ = link("eth0", &text, None, &|_| Some(text.clone()));
         let _ = is_disk_name(&text);
+        let _ = later_names("", &text, Some(1), &|_| Some(text.clone()));
     }
 }

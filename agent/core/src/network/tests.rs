@@ -56,6 +56,97 @@ fn named_links_are_found_by_mac_before_name() {
     assert_eq!(missing, ["enp2s0", "eth7"]);
 }
 
+fn device(kind: DeviceKind, interface: Interface) -> Device {
+    Device { kind, interface }
+}
+
+fn stacked() -> Network {
+    let bond = DeviceKind::Bond {
+        mode: BondMode::ActiveBackup,
+        members: vec![
+            "a8:a1:59:00:00:01".to_owned(),
+            "enp2s0".to_owned(),
+            "enp9s0".to_owned(),
+        ],
+    };
+    let vlan = DeviceKind::Vlan {
+        id: 7,
+        link: "bond0".to_owned(),
+    };
+    Network {
+        devices: BTreeMap::from([
+            ("bond0".to_owned(), device(bond, Interface::Bare)),
+            (
+                "v7".to_owned(),
+                device(vlan, Interface::Dhcp { dns: Vec::new() }),
+            ),
+        ]),
+        ..Network::default()
+    }
+}
+
+#[test]
+fn devices_are_made_of_the_cards_that_are_there() {
+    let network = stacked();
+    let mut links = links();
+    links.retain(|link| link.name != "enp2s0");
+    // Another kernel name, and the name that udev would give.
+    links.push(Link {
+        later_names: vec!["enp2s0".to_owned()],
+        ..link("eth1", "a8:a1:59:00:00:02", LinkBus::Onboard)
+    });
+    let made = devices(&network, &links);
+    let DeviceKind::Bond { members, .. } = &made[0].1 else {
+        panic!()
+    };
+    assert_eq!(members, &["enp1s0", "eth1"]);
+    assert_eq!(made.len(), 1, "the VLAN waits for its bond");
+    let (plans, missing) = plan(&network, &links);
+    assert_eq!((plans.len(), missing), (0, vec!["enp9s0".to_owned()]));
+    links.push(link("bond0", "a8:a1:59:00:00:01", LinkBus::Virtual));
+    assert_eq!(
+        devices(&network, &links)[1].1,
+        DeviceKind::Vlan {
+            id: 7,
+            link: "bond0".to_owned()
+        }
+    );
+    links.push(link("v7", "a8:a1:59:00:00:01", LinkBus::Virtual));
+    let (plans, _) = plan(&network, &links);
+    let plans: Vec<_> = plans
+        .iter()
+        .map(|p| (p.link.as_str(), &p.interface))
+        .collect();
+    assert_eq!(
+        plans,
+        [
+            ("bond0", &Interface::Bare),
+            ("v7", &Interface::Dhcp { dns: Vec::new() })
+        ]
+    );
+}
+
+#[test]
+fn a_card_below_a_vlan_is_raised_without_addresses() {
+    let vlan = DeviceKind::Vlan {
+        id: 7,
+        link: "enp1s0".to_owned(),
+    };
+    let network = Network {
+        devices: BTreeMap::from([(
+            "v7".to_owned(),
+            device(vlan, Interface::Dhcp { dns: Vec::new() }),
+        )]),
+        ..Network::default()
+    };
+    let (plans, _) = plan(&network, &links());
+    assert_eq!(plans.len(), 1);
+    assert_eq!(
+        (plans[0].link.as_str(), &plans[0].interface),
+        ("enp1s0", &Interface::Bare)
+    );
+}
+
 #[test]
 fn addresses_have_a_prefix_that_fits() {
     for (text, fine) in [

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{Access, Input, Link, Rendered};
-use crate::network::{Interface, Network, is_mac};
+use crate::network::{DeviceKind, Interface, Network, is_mac};
 
 const NETWORKD: &str = "systemd-networkd.service";
 const RESOLVED: &str = "systemd-resolved.service";
@@ -19,7 +19,7 @@ pub(super) fn networkd(input: &Input<'_>, out: &mut Rendered) {
     let image = input.image;
     let network = &input.user_data.network;
     if image.has_unit("NetworkManager.service") || !image.has_unit(NETWORKD) {
-        if !network.interfaces.is_empty() {
+        if network.all().next().is_some() {
             out.troubles.push(
                 "the interfaces of user-data are not rendered: the image has no systemd-networkd \
                  or uses NetworkManager, which configures every wired link by DHCP"
@@ -71,25 +71,67 @@ fn units(network: &Network, troubles: &mut Vec<String>) -> BTreeMap<String, Stri
     let mut files = BTreeMap::new();
     let mut add = |key: &str, matching: &str, interface: &Interface| {
         let path = format!("systemd/network/10-burin-{}.network", key.replace(':', "-"));
-        files.insert(path, unit(matching, interface, &network.dns, &search));
+        files.insert(path, unit(key, matching, interface, network, &search));
     };
-    if network.interfaces.is_empty() {
+    if network.interfaces.is_empty() && network.devices.is_empty() {
         add("wired", WIRED, &Interface::Dhcp { dns: Vec::new() });
     }
-    for (key, interface) in &network.interfaces {
+    for key in network.cards() {
         let matching = if is_mac(key) {
             // A bond or bridge takes over the MAC of its port; those have a kind.
             format!("MACAddress={key}\n{WIRED}")
         } else {
             format!("Name={key}\n")
         };
-        add(key, &matching, interface);
+        let own = network.interfaces.get(key).unwrap_or(&Interface::Bare);
+        add(key, &matching, own);
+    }
+    for (name, device) in &network.devices {
+        add(name, &format!("Name={name}\n"), &device.interface);
+    }
+    for (name, device) in &network.devices {
+        let path = format!("systemd/network/10-burin-{name}.netdev");
+        files.insert(path, netdev(name, &device.kind));
     }
     files
 }
 
-fn unit(matching: &str, interface: &Interface, dns: &[IpAddr], search: &[&str]) -> String {
+/// What networkd makes (systemd.netdev(5)).
+fn netdev(name: &str, kind: &DeviceKind) -> String {
+    let (kind, section) = match kind {
+        DeviceKind::Vlan { id, .. } => ("vlan", format!("[VLAN]\nId={id}\n")),
+        // Without MIIMonitorSec= a bond never notices that a cable is out.
+        DeviceKind::Bond { mode, .. } => (
+            "bond",
+            format!("[Bond]\nMode={}\nMIIMonitorSec=100ms\n", mode.name()),
+        ),
+        DeviceKind::Bridge { stp, .. } => (
+            "bridge",
+            format!("[Bridge]\nSTP={}\n", if *stp { "yes" } else { "no" }),
+        ),
+    };
+    format!("# Rendered by burin at each boot.\n[NetDev]\nName={name}\nKind={kind}\n\n{section}")
+}
+
+fn unit(
+    key: &str,
+    matching: &str,
+    interface: &Interface,
+    network: &Network,
+    search: &[&str],
+) -> String {
     let mut text = format!("# Rendered by burin at each boot.\n[Match]\n{matching}\n[Network]\n");
+    if let Some(master) = network.master_of(key) {
+        let kind = match network.devices.get(master).map(|device| &device.kind) {
+            Some(DeviceKind::Bond { .. }) => "Bond",
+            _ => "Bridge",
+        };
+        text.push_str(&format!("{kind}={master}\nLinkLocalAddressing=no\n"));
+        return text;
+    }
+    for vlan in network.vlans_on(key) {
+        text.push_str(&format!("VLAN={vlan}\n"));
+    }
     let own_dns = match interface {
         Interface::Dhcp { dns } => {
             text.push_str("DHCP=yes\n");
@@ -108,9 +150,13 @@ fn unit(matching: &str, interface: &Interface, dns: &[IpAddr], search: &[&str]) 
             }
             dns
         }
+        Interface::Bare => {
+            text.push_str("LinkLocalAddressing=no\nIPv6AcceptRA=no\n");
+            return text;
+        }
     };
-    let mut servers: Vec<IpAddr> = dns.to_vec();
-    servers.extend(own_dns.iter().filter(|server| !dns.contains(server)));
+    let mut servers: Vec<IpAddr> = network.dns.clone();
+    servers.extend(own_dns.iter().filter(|one| !network.dns.contains(one)));
     for server in &servers {
         text.push_str(&format!("DNS={server}\n"));
     }
@@ -142,9 +188,8 @@ pub(super) fn resolver(input: &Input<'_>, out: &mut Rendered) {
         return;
     }
     let mut servers = network.dns.clone();
-    for interface in network.interfaces.values() {
-        let (Interface::Dhcp { dns } | Interface::Static { dns, .. }) = interface;
-        servers.extend(dns);
+    for interface in network.all() {
+        servers.extend(interface.dns());
     }
     let mut seen = std::collections::BTreeSet::new();
     servers.retain(|server| seen.insert(*server));

@@ -1,3 +1,5 @@
+mod networkd;
+
 use proptest::prelude::*;
 
 use super::accounts::{Account, Entry, Group, GroupShadow, Shadow, read, write};
@@ -201,29 +203,6 @@ fn a_host_id_becomes_a_host_name() {
     ] {
         assert_eq!(site::host_name(wanted), name, "{wanted}");
     }
-}
-
-#[test]
-fn every_wired_link_asks_dhcp_when_none_is_named() {
-    let out = rendered(&image(), "", &Ledger::default());
-    assert_eq!(
-        text(&out, "systemd/network/10-burin-wired.network"),
-        "# Rendered by burin at each boot.\n[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n\n\
-         [DHCPv4]\nClientIdentifier=mac\nUseDNS=yes\nUseDomains=yes\nUseHostname=no\n\n\
-         [IPv6AcceptRA]\nUseDNS=yes\n"
-    );
-    assert_eq!(
-        text(&out, "resolv.conf"),
-        "nameserver 10.0.2.3\nsearch site.example\n"
-    );
-    let enabled: Vec<&str> = out.links.iter().map(|link| link.path.as_str()).collect();
-    assert_eq!(
-        enabled,
-        [
-            "systemd/system/sysinit.target.wants/systemd-timesyncd.service",
-            "systemd/system/multi-user.target.wants/systemd-networkd.service",
-        ]
-    );
 }
 
 const STATIC: &str = "burin:\n  network:\n    dns: [9.9.9.9]\n    search: [example.org]\n    \

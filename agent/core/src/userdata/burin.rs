@@ -1,8 +1,10 @@
 //! The `burin:` block.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use burin_api::event::Severity;
 
-use super::{Hub, RegistryCredentials, Secret, UserData};
+use super::{Hub, Secret, UserData};
 use crate::checks;
 use crate::oci::Digest;
 use crate::yaml::{Map, Problem, Reader, nearest};
@@ -28,8 +30,11 @@ pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
     host(&mut map, data, reader);
     lowered(&mut map, data, reader);
     super::network::read(&mut map, data, reader);
-    registries(&mut map, data, reader);
-    map.not_honoured(&["allowInsecure"], reader);
+    super::registries::read(&mut map, data, reader);
+    map.idle(
+        &[("allowInsecure", "a certificate is checked, always")],
+        reader,
+    );
     map.finish(reader);
 }
 
@@ -107,18 +112,20 @@ pub(super) fn certificates(
 ) -> Vec<String> {
     let mut out = Vec::new();
     for (text, node) in reader.texts(map, key) {
+        // Some documents want the PEM in base64 once more.
+        let text = unpacked(&text).unwrap_or(text);
         let begins = text.matches("-----BEGIN CERTIFICATE-----").count();
         let ends = text.matches("-----END CERTIFICATE-----").count();
         let long_enough = text.trim().len() > 200;
+        let name = map.name(key);
         if begins > 0 && begins == ends && long_enough {
             out.push(text);
         } else if text.contains("BEGIN CERTIFICATE") {
             reader.warn(
                 node,
-                format!("`{}` holds no certificate, only its frame", map.name(key)),
+                format!("`{name}` holds no certificate, only its frame"),
             );
         } else {
-            let name = map.name(key);
             reader.error(
                 node,
                 format!("`{name}` is not a certificate"),
@@ -129,6 +136,13 @@ pub(super) fn certificates(
     out
 }
 
+fn unpacked(text: &str) -> Option<String> {
+    let plain: String = text.split_whitespace().collect();
+    let bytes = BASE64.decode(plain).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.contains("BEGIN CERTIFICATE").then_some(text)
+}
+
 fn host(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
     let Some(mut host) = reader.map_at(map, "host") else {
         return;
@@ -136,18 +150,8 @@ fn host(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
     if let Some(id) = reader.text(&mut host, "id") {
         data.host.id = Some(id);
     }
-    if let Some(node) = host.get("name")
-        && let Some(name) = reader.text_of(node, "burin.host.name")
-    {
-        if super::is_host_name(&name) {
-            data.host.name = Some(name);
-        } else {
-            reader.error(
-                node,
-                format!("`{name}` is not a host name"),
-                super::HOST_NAME,
-            );
-        }
+    if let Some(name) = super::host_name(&mut host, "name", reader) {
+        data.host.name = Some(name);
     }
     if let Some(labels) = reader.map_at(&mut host, "labels") {
         read_labels(&labels, data, reader);
@@ -200,60 +204,5 @@ fn lowered(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
             }
         };
         data.checks.insert(entry.key.clone(), severity);
-    }
-}
-
-fn registries(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
-    for node in reader.list(map, "registries") {
-        let Some(mut item) = reader.map(node, "burin.registries") else {
-            continue;
-        };
-        let mut out = RegistryCredentials {
-            host: reader.text(&mut item, "host").unwrap_or_default(),
-            username: reader.text(&mut item, "username"),
-            password: reader.text(&mut item, "password").map(Secret),
-            plain_http: reader.boolean(&mut item, "plain_http").unwrap_or(false),
-            ca: certificates(&mut item, "ca", reader),
-            token_realm: None,
-        };
-        if let Some(realm) = item.get("token_realm")
-            && let Some(text) = reader.text_of(realm, "burin.registries.token_realm")
-        {
-            if text.starts_with("https://") || (out.plain_http && text.starts_with("http://")) {
-                out.token_realm = Some(text);
-            } else {
-                reader.error(
-                    realm,
-                    "`burin.registries.token_realm` is not safe",
-                    "an https:// URL",
-                );
-            }
-        }
-        if format!("{}/x", out.host)
-            .parse::<crate::oci::Reference>()
-            .is_err()
-        {
-            reader.error(
-                node,
-                "`burin.registries.host` is missing or not a host",
-                "`host: registry.example:5000`",
-            );
-        }
-        if out.username.is_some() != out.password.is_some() {
-            reader.error(
-                node,
-                "a registry has a username without a password or the other way round",
-                "both or none",
-            );
-        }
-        if out.plain_http && out.password.is_some() {
-            reader.error(
-                node,
-                "a password would go over the network for everybody to read",
-                "`plain_http: false`, or no password",
-            );
-        }
-        item.finish(reader);
-        data.registries.push(out);
     }
 }

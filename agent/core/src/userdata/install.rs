@@ -1,6 +1,6 @@
 //! The `install:` block: disk and what happens around the installation.
 
-use super::UserData;
+use super::{UserData, foreign};
 use crate::layout::{DEFAULT_SYSTEM, Existing, Selector, parse_size};
 use crate::persistent::may_be_bound;
 use crate::profile::check_argument;
@@ -45,30 +45,6 @@ impl Default for Install {
     }
 }
 
-/// Keys of Kairos' installer that have no effect.
-const NOT_YET: [&str; 20] = [
-    "auto",
-    "ephemeral_mounts",
-    "extra-dirs-rootfs",
-    "extra-partitions",
-    "partitions",
-    "no-format",
-    "force",
-    "nousers",
-    "ssh_hardening",
-    "encrypted_partitions",
-    "skip_copy_kcrypt_plugin",
-    "bundles",
-    "env",
-    "source",
-    "image",
-    "grub-entry-name",
-    "system",
-    "passive",
-    "recovery-system",
-    "eject-cd",
-];
-
 pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
     let Some(mut map) = reader.map_at(top, "install") else {
         return;
@@ -110,8 +86,8 @@ pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
         }
     }
     grub_options(&mut map, data, reader);
-    map.not_honoured(&NOT_YET, reader);
-    map.finish(reader);
+    map.idle(&foreign::INSTALL, reader);
+    map.finish_foreign(reader);
 }
 
 /// What `reboot` and `poweroff` say together.
@@ -156,17 +132,8 @@ fn grub_options(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
             }
         }
     }
-    let not_yet = [
-        "extra_active_cmdline",
-        "extra_passive_cmdline",
-        "extra_recovery_cmdline",
-        "default_menu_entry",
-        "default_fallback",
-        "next_entry",
-        "saved_entry",
-    ];
-    options.not_honoured(&not_yet, reader);
-    options.finish(reader);
+    options.idle(&foreign::GRUB, reader);
+    options.finish_foreign(reader);
 }
 
 /// A path that fits into a mount table and hides nothing that the generation verifies or renders.

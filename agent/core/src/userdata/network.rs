@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::UserData;
 use crate::network::{Address, Interface, Proxy};
-use crate::yaml::{Map, Node, Problem, Reader};
+use crate::yaml::{Entry, Map, Node, Problem, Reader};
 
 pub(super) fn read(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
     let Some(mut network) = reader.map_at(map, "network") else {
@@ -14,21 +14,18 @@ pub(super) fn read(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
         for entry in interfaces.entries() {
             let name = interfaces.name(&entry.key);
             if !is_interface(&entry.key) {
-                reader.push(
-                    Problem::error(
-                        entry.line,
-                        entry.column,
-                        format!("`{}` is not an interface", entry.key),
-                    )
-                    .expected("a name like `enp1s0` or a MAC like `a8:a1:59:00:00:01`"),
-                );
-            } else if let Some(interface) = interface(&entry.value, &name, reader) {
-                data.network
-                    .interfaces
-                    .insert(entry.key.to_lowercase(), interface);
+                let message = format!("`{}` is not an interface", entry.key);
+                reader.push(Problem::error(entry.line, entry.column, message).expected(INTERFACE));
+                continue;
+            }
+            warn_of_kernel_name(entry, reader);
+            if let Some(interface) = interface(&entry.value, &name, reader) {
+                let key = entry.key.to_lowercase();
+                data.network.interfaces.insert(key, interface);
             }
         }
     }
+    super::devices::read(&mut network, &mut data.network, reader);
     let dns = reader.texts(&mut network, "dns");
     if let Some(addresses) = addresses(&dns, "burin.network.dns", reader) {
         data.network.dns = addresses;
@@ -54,7 +51,6 @@ pub(super) fn read(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
     }
     let ca = super::burin::certificates(&mut network, "ca", reader);
     data.network.ca.extend(ca);
-    network.not_honoured(&["vlans", "bonds", "bridges"], reader);
     network.finish(reader);
 }
 
@@ -103,7 +99,22 @@ pub(super) fn split(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn is_interface(name: &str) -> bool {
+/// The kernel counts cards in the order in which it finds them; the systems of today rename them.
+pub(super) fn warn_of_kernel_name(entry: &Entry, reader: &mut Reader) {
+    let digits = entry.key.strip_prefix("eth").unwrap_or_default();
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        let message = format!(
+            "`{}` is the kernel's name, which an installed host mostly changes: write the MAC, or a \
+             name like `enp1s0`",
+            entry.key
+        );
+        reader.push(Problem::warning(entry.line, entry.column, message));
+    }
+}
+
+pub(super) const INTERFACE: &str = "a name like `enp1s0` or a MAC like `a8:a1:59:00:00:01`";
+
+pub(super) fn is_interface(name: &str) -> bool {
     crate::network::is_mac(name) || is_interface_name(name)
 }
 
@@ -120,59 +131,75 @@ pub(super) fn is_interface_name(name: &str) -> bool {
 
 fn interface(node: &Node, name: &str, reader: &mut Reader) -> Option<Interface> {
     let mut map = reader.map(node, name)?;
-    let kind = reader.text(&mut map, "type");
-    let mut written = reader.texts(&mut map, "addresses");
-    written.extend(reader.texts(&mut map, "address"));
-    let gateway = map.get("gateway");
-    let dns = reader.texts(&mut map, "dns");
+    let found = addressing(&mut map, node, name, reader);
     map.finish(reader);
+    found
+}
+
+/// The keys that every interface has: `type`, `address`, `addresses`, `gateway`, `dns`.
+pub(super) fn addressing(
+    map: &mut Map<'_>,
+    node: &Node,
+    name: &str,
+    reader: &mut Reader,
+) -> Option<Interface> {
+    let kind = reader.text(map, "type");
+    let mut written = reader.texts(map, "addresses");
+    written.extend(reader.texts(map, "address"));
+    let gateway = map.get("gateway");
+    let dns = reader.texts(map, "dns");
     let dns = addresses(&dns, &format!("{name}.dns"), reader).unwrap_or_default();
-    match kind.as_deref() {
-        Some("dhcp") | None if written.is_empty() => Some(Interface::Dhcp { dns }),
-        Some("static") | None => {
-            if written.is_empty() {
+    match (kind.as_deref(), written.is_empty()) {
+        (Some("dhcp") | None, true) => Some(Interface::Dhcp { dns }),
+        (Some("none"), true) => Some(Interface::Bare),
+        (Some("static") | None, none) => {
+            if none {
                 reader.error(
                     node,
                     format!("`{name}` is static and has no address"),
                     "`address: 192.0.2.10/24`",
                 );
             }
-            let mut addresses = Vec::new();
-            for (text, at) in &written {
-                match text.parse::<Address>() {
-                    Ok(address) => addresses.push(address),
-                    Err(why) => reader.error(
-                        at,
-                        format!("`{text}` {why}"),
-                        "an address with its prefix, like `192.0.2.10/24`",
-                    ),
-                }
-            }
             let gateway =
                 gateway.and_then(|node| address(node, &format!("{name}.gateway"), reader));
             Some(Interface::Static {
-                addresses,
+                addresses: with_prefix(&written, reader),
                 gateway,
                 dns,
             })
         }
-        Some("dhcp") => {
+        (Some(kind @ ("dhcp" | "none")), false) => {
             reader.error(
                 node,
-                format!("`{name}` has `type: dhcp` and an address"),
+                format!("`{name}` has `type: {kind}` and an address"),
                 "`type: static`, or no address",
             );
             None
         }
-        Some(other) => {
+        (Some(other), _) => {
             reader.error(
                 node,
                 format!("`{name}.type` is `{other}`"),
-                "`dhcp` or `static`",
+                "`dhcp`, `static` or `none`",
             );
             None
         }
     }
+}
+
+fn with_prefix(written: &[(String, &Node)], reader: &mut Reader) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for (text, at) in written {
+        match text.parse::<Address>() {
+            Ok(address) => addresses.push(address),
+            Err(why) => reader.error(
+                at,
+                format!("`{text}` {why}"),
+                "an address with its prefix, like `192.0.2.10/24`",
+            ),
+        }
+    }
+    addresses
 }
 
 pub(super) fn address(node: &Node, name: &str, reader: &mut Reader) -> Option<IpAddr> {

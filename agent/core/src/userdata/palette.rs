@@ -2,67 +2,45 @@
 
 mod names;
 
-use super::network::{address, is_interface_name, proxy_url, split};
-use super::{Hub, Secret, UserData};
+use super::network::{address, is_interface_name, proxy_url, split, warn_of_kernel_name};
+use super::{Hub, Secret, UserData, foreign, registries};
 use crate::network::{Address, Interface};
 use crate::yaml::{Map, Node, Reader};
-
-/// Keys of `stylus` that are known and have no effect yet.
-const STYLUS: [&str; 19] = [
-    "debug",
-    "trace",
-    "enableMultiNode",
-    "featureGate",
-    "includeTui",
-    "disableTui",
-    "disablePasswordUpdate",
-    "localUI",
-    "emcServer",
-    "path",
-    "vip",
-    "skipKubeVip",
-    "imageOverride",
-    "imageRedirectWebhook",
-    "registryCredentials",
-    "externalRegistries",
-    "twoNode",
-    "harborPVC",
-    "installationMode",
-];
-
-/// The same of `stylus.site`.
-const SITE: [&str; 11] = [
-    "disableAutoRegister",
-    "autoRegister",
-    "projectName",
-    "projectUid",
-    "clusterId",
-    "clusterName",
-    "tagsFromFile",
-    "tagsFromScript",
-    "remoteShell",
-    "debug",
-    "twoNode",
-];
 
 pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
     let Some(mut stylus) = reader.map_at(top, "stylus") else {
         return;
     };
-    if let Some(node) = stylus.get("managementMode")
-        && node.text() != Some("central")
-    {
-        reader.error(
-            node,
-            "`stylus.managementMode` can only be central for now",
-            "`central`",
-        );
+    for (key, with_hub) in [
+        ("managementMode", "central"),
+        ("installationMode", "connected"),
+    ] {
+        if let Some(node) = stylus.get(key)
+            && node.text() != Some(with_hub)
+        {
+            reader.error(
+                node,
+                format!("`stylus.{key}`: a host without a hub is not supported yet"),
+                format!("`{with_hub}`"),
+            );
+        }
+    }
+    if let Some(node) = stylus.get("registryCredentials") {
+        registries::external(node, "stylus.registryCredentials", "domain", data, reader);
+    }
+    if let Some(mut map) = reader.map_at(&mut stylus, "externalRegistries") {
+        for node in reader.list(&mut map, "registries") {
+            let name = "stylus.externalRegistries.registries";
+            registries::external(node, name, "domain", data, reader);
+        }
+        registries::mapping(&mut map, "registryMappingRules", data, reader);
+        map.finish_foreign(reader);
     }
     if let Some(site) = reader.map_at(&mut stylus, "site") {
         read_site(site, data, reader);
     }
-    stylus.not_honoured(&STYLUS, reader);
-    stylus.finish(reader);
+    stylus.idle(&foreign::STYLUS, reader);
+    stylus.finish_foreign(reader);
 }
 
 fn read_site(mut site: Map<'_>, data: &mut UserData, reader: &mut Reader) {
@@ -77,19 +55,10 @@ fn read_site(mut site: Map<'_>, data: &mut UserData, reader: &mut Reader) {
         }
     }
     names::read(&mut site, data, reader);
-    if let Some(node) = site.get("hostName")
-        && let Some(name) = reader.text_of(node, "stylus.site.hostName")
-    {
-        if super::is_host_name(&name) {
-            data.hostname = Some(name);
-        } else {
-            reader.error(
-                node,
-                format!("`{name}` is not a host name"),
-                super::HOST_NAME,
-            );
-        }
+    if let Some(name) = super::host_name(&mut site, "hostName", reader) {
+        data.hostname = Some(name);
     }
+    project(&mut site, data, reader);
     if let Some(tags) = reader.map_at(&mut site, "tags") {
         super::burin::read_labels(&tags, data, reader);
     }
@@ -112,8 +81,17 @@ fn read_site(mut site: Map<'_>, data: &mut UserData, reader: &mut Reader) {
         );
     }
     super::users::read(&mut site, "users", data, reader);
-    site.not_honoured(&SITE, reader);
-    site.finish(reader);
+    site.idle(&foreign::SITE, reader);
+    site.finish_foreign(reader);
+}
+
+/// A burin hub has no projects: the name becomes a label, unless a tag of that name says more.
+fn project(site: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
+    let uid = reader.text(site, "projectUid");
+    let name = reader.text(site, "projectName").or(uid);
+    if let Some(name) = name {
+        data.host.labels.insert("project".to_owned(), name);
+    }
 }
 
 /// Host name, with or without scheme and port.
@@ -178,12 +156,15 @@ fn read_network(mut map: Map<'_>, data: &mut UserData, reader: &mut Reader) {
                     format!("`{}` is not an interface", entry.key),
                     "a name like `eth0`",
                 );
-            } else if let Some(interface) = interface(&entry.value, &name, reader) {
+                continue;
+            }
+            warn_of_kernel_name(entry, reader);
+            if let Some(interface) = interface(&entry.value, &name, reader) {
                 data.network.interfaces.insert(entry.key.clone(), interface);
             }
         }
     }
-    map.finish(reader);
+    map.finish_foreign(reader);
 }
 
 /// One address, or several with commas.
@@ -215,7 +196,7 @@ fn interface(node: &Node, name: &str, reader: &mut Reader) -> Option<Interface> 
         .get("nameserver")
         .map(|node| nameservers(node, &format!("{name}.nameserver"), reader))
         .unwrap_or_default();
-    map.finish(reader);
+    map.finish_foreign(reader);
     match (kind.as_str(), ip.and_then(Node::text)) {
         ("dhcp", _) => Some(Interface::Dhcp { dns }),
         ("static", Some(text)) => {

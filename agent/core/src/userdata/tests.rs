@@ -1,4 +1,7 @@
 use burin_api::event::Severity;
+mod foreign;
+mod network;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -138,7 +141,7 @@ fn no_secret_is_ever_shown() {
 const MISTAKES: [(&str, &str); 17] = [
     (
         "burin: { hub: { url: https://h.example } }",
-        "1:1: error: the first line is not the header; expected `#cloud-config`",
+        "1:1: warning: the first line is not `#cloud-config`: other tools would not read this file",
     ),
     (
         "#cloud-config\nbruin: {}",
@@ -236,8 +239,7 @@ stylus:
       interfaces:
         eth0: { type: static, ipAddress: 192.0.2.20, mask: 255.255.255.0, gateway: 192.0.2.1 }
     users: [{ name: kairos, passwd: kairos, groups: [sudo] }]
-stages:
-  boot: []
+strict: true
 ",
     );
     let data = data.unwrap();
@@ -247,6 +249,7 @@ stages:
         (Some("edge-abc"), Some("box-2"))
     );
     assert_eq!(data.host.labels["zip-code"], "95135");
+    assert_eq!(data.host.labels["project"], "12345677788");
     assert_eq!(data.network.proxy.no, ["a.example", "10.0.0.0/8"]);
     assert!(
         matches!(&data.network.interfaces["eth0"], Interface::Static { addresses, .. } if addresses[0].to_string() == "192.0.2.20/24")
@@ -257,12 +260,11 @@ stages:
     );
     let told: Vec<String> = data.warnings.iter().map(Problem::to_string).collect();
     for part in [
-        "`stylus.debug` is known but not honoured yet",
+        "3:3: warning: `stylus.debug` has no effect: logs are complete, always",
         "is not a token of a burin hub",
-        "`stylus.site.projectUid` is known",
         "only its frame",
         "is not a hash",
-        "`stages` is known",
+        "`strict` has no effect: an error stops",
     ] {
         assert!(told.iter().any(|t| t.contains(part)), "{part}\n{told:#?}");
     }

@@ -1,6 +1,6 @@
 //! The users of the installed host.
 
-use super::{Secret, UserData};
+use super::{Secret, UserData, foreign};
 use crate::yaml::{Map, Node, Reader};
 
 /// A user of the installed host.
@@ -50,20 +50,8 @@ fn user(node: &Node, name: &str, reader: &mut Reader) -> Option<User> {
     groups_and_keys(&mut map, &mut user, reader);
     password(&mut map, &mut user, reader);
     sudo_and_shell(&mut map, &mut user, reader);
-    map.not_honoured(
-        &[
-            "passwordExpiry",
-            "gecos",
-            "homedir",
-            "primary_group",
-            "uid",
-            "no_create_home",
-            "system",
-            "expiredate",
-        ],
-        reader,
-    );
-    map.finish(reader);
+    map.idle(&foreign::USER, reader);
+    map.finish_foreign(reader);
     Some(user)
 }
 

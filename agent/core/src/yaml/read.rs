@@ -16,6 +16,8 @@ pub struct Map<'a> {
     path: String,
     entries: &'a [Entry],
     known: Vec<&'static str>,
+    /// Known, and without effect.
+    idle: Vec<&'static str>,
 }
 
 impl<'a> Map<'a> {
@@ -48,33 +50,59 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// Keys that are known but have no effect yet: each one present is a warning that names it.
-    pub fn not_honoured(&mut self, keys: &[&'static str], reader: &mut Reader) {
-        for key in keys {
-            self.known.push(key);
+    /// Keys that are known and have no effect: each one present is a warning that names it and says
+    /// what happens instead.
+    pub fn idle(&mut self, keys: &[(&'static str, &str)], reader: &mut Reader) {
+        for (key, instead) in keys {
+            self.idle.push(key);
             if let Some(entry) = self.entry(key) {
+                let name = self.name(key);
                 reader.push(Problem::warning(
                     entry.line,
                     entry.column,
-                    format!("`{}` is known but not honoured yet", self.name(key)),
+                    format!("`{name}` has no effect: {instead}"),
                 ));
             }
         }
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that nobody asked for, as an error.
     pub fn finish(self, reader: &mut Reader) {
-        for entry in self.entries {
-            if self.known.contains(&entry.key.as_str()) {
-                continue;
-            }
+        for entry in self.unknown() {
             let message = format!("unknown key `{}`", self.name(&entry.key));
-            let expected = match nearest(&entry.key, self.known.iter().copied()) {
+            let all = self.known.iter().chain(&self.idle).copied();
+            let expected = match nearest(&entry.key, all) {
                 Some(word) => format!("`{word}`, perhaps"),
                 None => format!("one of: {}", self.known.join(", ")),
             };
             reader.push(Problem::error(entry.line, entry.column, message).expected(expected));
         }
+    }
+
+    /// The same for a mapping of another product, which may have keys that nobody here heard of: an
+    /// error only where a key that counts seems to be meant, else a warning.
+    pub fn finish_foreign(self, reader: &mut Reader) {
+        for entry in self.unknown() {
+            let message = format!("unknown key `{}`", self.name(&entry.key));
+            let problem = match nearest(&entry.key, self.known.iter().copied()) {
+                Some(word) => Problem::error(entry.line, entry.column, message)
+                    .expected(format!("`{word}`, perhaps")),
+                None => Problem::warning(
+                    entry.line,
+                    entry.column,
+                    format!("{message}: it has no effect"),
+                ),
+            };
+            reader.push(problem);
+        }
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &'a Entry> + use<'a, '_> {
+        let entries = self.entries.iter();
+        entries.filter(|entry| {
+            let key = entry.key.as_str();
+            !self.known.contains(&key) && !self.idle.contains(&key)
+        })
     }
 }
 
@@ -117,6 +145,7 @@ impl Reader {
                 path: path.to_owned(),
                 entries,
                 known: Vec::new(),
+                idle: Vec::new(),
             }),
             _ => {
                 self.wrong_kind(node, path, "a mapping (`key: value`)");

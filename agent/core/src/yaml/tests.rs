@@ -65,7 +65,7 @@ fn mistakes_are_told_with_their_place() {
         ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` stands twice"),
         ("x: {a: 1, a: 2}\n", 1, 11, "the key `a` stands twice"),
         ("[1]: 2\n", 1, 1, "a key must be a single word"),
-        ("a: 1\n---\nb: 2\n", 2, 1, "a second document begins here"),
+        ("a: 1\n---\nb: 2\n", 3, 1, "a second document begins here"),
         (
             "a: !custom 1\n",
             1,
@@ -180,7 +180,98 @@ fn unknown_keys_and_wrong_kinds_are_all_told() {
     );
 }
 
+fn merged(texts: &[&str]) -> Result<serde_json::Value, Vec<Problem>> {
+    let mut all = parse_all(&texts.join("\n---\n"), 1).unwrap().into_iter();
+    let mut node = all.next().unwrap();
+    for over in all {
+        merge(&mut node, over)?;
+    }
+    Ok(node.to_json())
+}
+
+#[test]
+fn documents_are_laid_over_each_other() {
+    for (texts, want) in [
+        (
+            ["{a: {b: 1, c: 2}}", "{a: {c: 3, d: 4}}"],
+            serde_json::json!({"a": {"b": 1, "c": 3, "d": 4}}),
+        ),
+        (
+            ["{a: [x, y]}", "{a: [y, z]}"],
+            serde_json::json!({"a": ["x", "y", "z"]}),
+        ),
+        (
+            ["{a: [{n: 1}]}", "{a: [{n: 1}]}"],
+            serde_json::json!({"a": [{"n": 1}, {"n": 1}]}),
+        ),
+        (
+            ["{a: 1}", "{a: ~, b: }"],
+            serde_json::json!({"a": 1, "b": null}),
+        ),
+        (["{a: ~}", "{a: [1]}"], serde_json::json!({"a": [1]})),
+    ] {
+        assert_eq!(merged(&texts).unwrap(), want, "{texts:?}");
+    }
+    let told = merged(&["{a: {b: 1}, c: [1]}", "{a: 2, c: {d: 1}}"]).unwrap_err();
+    let told: Vec<String> = told.iter().map(Problem::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "3:5: error: `a` is a single value here and a mapping on line 1; expected a mapping",
+            "3:11: error: `c` is a mapping here and a list on line 1; expected a list",
+        ]
+    );
+}
+
+#[test]
+fn lines_count_on_from_the_text_before() {
+    let all = parse_all("# x\n---\na: 1\n---\nb: 2\n", 11).unwrap();
+    let places: Vec<_> = all.iter().map(|node| (node.line, node.column)).collect();
+    assert_eq!(places, [(13, 1), (15, 1)]);
+    assert_eq!(parse_all("a: [", 11).unwrap_err().line, 12);
+}
+
+#[test]
+fn keys_of_another_product_are_ignored_unless_one_that_counts_is_meant() {
+    let node = parse("wype: true\nfuture: 1\nverbose: 2\n")
+        .unwrap()
+        .unwrap();
+    let mut reader = Reader::default();
+    let mut top = reader.map(&node, "").unwrap();
+    assert!(top.get("wipe").is_none());
+    top.idle(&[("verbose", "it always is")], &mut reader);
+    top.finish_foreign(&mut reader);
+    let told: Vec<String> = reader
+        .finish()
+        .unwrap_err()
+        .iter()
+        .map(Problem::to_string)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1:1: error: unknown key `wype`; expected `wipe`, perhaps",
+            "2:1: warning: unknown key `future`: it has no effect",
+            "3:1: warning: `verbose` has no effect: it always is",
+        ]
+    );
+}
+
 proptest! {
+    #[test]
+    fn no_pair_of_documents_makes_the_merge_panic(a in "[a-c:\\-\\[\\]{}, \n~0-9]{0,60}", b in "[a-c:\\-\\[\\]{}, \n~0-9]{0,60}") {
+        if let (Ok(Some(mut a)), Ok(Some(b))) = (parse(&a), parse(&b)) {
+            let same = b.clone();
+            if merge(&mut a, b).is_ok() {
+                // What was laid on is there, whatever was below.
+                let before = a.to_json();
+                if matches!(same.value, Value::Scalar { .. }) {
+                    prop_assert_eq!(before, same.to_json());
+                }
+            }
+        }
+    }
+
     #[test]
     fn no_text_makes_the_parser_panic(text in "[a-c:\\-\\[\\]{}&*!|>'\"#%@,? \n\t~0-9]{0,120}") {
         let _ = parse(&text).map(|node| node.map(|n| n.to_json()));

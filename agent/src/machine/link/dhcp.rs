@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use burin_core::network::Address;
 use mozim::{DhcpV4Client, DhcpV4Config, DhcpV4Lease, DhcpV4State};
 
+use super::netlink::Routers;
 use super::{Keeper, LinkState};
 
 /// Pause before asking anew after the client gave up: the cable may be out for days.
@@ -19,7 +20,10 @@ const ASKING: u32 = 60;
 /// # Errors
 /// When the link does not come up.
 pub(super) async fn keep(keeper: &Keeper, link: &str, dns: Vec<IpAddr>) -> Result<()> {
-    let index = keeper.door.raise(&keeper.root, link).await?;
+    let index = keeper
+        .door
+        .raise(&keeper.root, link, Routers::Heard)
+        .await?;
     loop {
         if let Err(err) = lease(keeper, link, index, &dns).await {
             tracing::info!(link, error = format!("{err:#}"), "no address yet");
