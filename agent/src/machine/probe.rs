@@ -170,7 +170,10 @@ fn link(root: &Path, folder: &Path, name: &str, slots: &BTreeMap<String, u32>) -
         // Some attributes answer EINVAL while the interface is down.
         file::read_text(&folder.join(path), LIMIT).ok()
     };
-    let mut link = host::link(name, &device.to_string_lossy(), None, &attribute);
+    // A member of a bond shows the bond's address as its own.
+    let permanent = attribute("bonding_slave/perm_hwaddr");
+    let permanent = permanent.as_deref().map(str::trim);
+    let mut link = host::link(name, &device.to_string_lossy(), permanent, &attribute);
     if link.is_wired() {
         let path = device.to_string_lossy();
         let slot = host::pci_address(&path).and_then(|at| {
@@ -270,6 +273,32 @@ mod tests {
         put(root, "sys/class/net/bonding_masters", "");
         fs::create_dir_all(root.join("dev/disk/by-id")).unwrap();
         symlink("../../nvme0n1", root.join("dev/disk/by-id/nvme-X1")).unwrap();
+    }
+
+    #[test]
+    fn a_member_of_a_bond_keeps_its_own_address_and_the_names_to_come() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root
+            .path()
+            .join("sys/devices/pci0000:00/0000:03:00.0/net/eth0");
+        fs::create_dir_all(path.join("bonding_slave")).unwrap();
+        fs::write(path.join("address"), "a8:a1:59:00:00:01\n").unwrap();
+        fs::write(
+            path.join("bonding_slave/perm_hwaddr"),
+            "a8:a1:59:00:00:02\n",
+        )
+        .unwrap();
+        let slot = root.path().join("sys/bus/pci/slots/192");
+        fs::create_dir_all(&slot).unwrap();
+        fs::write(slot.join("address"), "0000:03:00\n").unwrap();
+        fs::create_dir_all(root.path().join("sys/class/net")).unwrap();
+        symlink(&path, root.path().join("sys/class/net/eth0")).unwrap();
+        let found = links(root.path());
+        assert_eq!(found[0].mac, "a8:a1:59:00:00:02");
+        assert!(
+            found[0].later_names.contains(&"ens192".to_owned()),
+            "{found:?}"
+        );
     }
 
     #[test]
