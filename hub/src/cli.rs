@@ -3,7 +3,7 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 bad arguments or a bad document.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::{self, ClientCommand, Connection};
 use crate::db::Place;
-use crate::serve;
+use crate::{serve, transfer};
 
 /// The arguments of `burin-hub`.
 #[derive(Debug, Parser)]
@@ -40,6 +40,14 @@ enum Command {
         after_help = "Example:\n  burin-hub serve --data ./hub --listen 127.0.0.1:8443 --public-url https://10.0.2.2:8443"
     )]
     Serve(ServeCommand),
+    /// Write the whole database into a file, to keep it or to move to another database.
+    #[command(after_help = "Example:\n  burin-hub export --data /var/lib/burin-hub hub.jsonl")]
+    Export(TransferCommand),
+    /// Fill an empty database from such a file.
+    #[command(
+        after_help = "Example:\n  burin-hub import --database-url postgres://hub@db.example/hub hub.jsonl"
+    )]
+    Import(TransferCommand),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -76,13 +84,8 @@ struct ServeOptions {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// PostgreSQL instead of an SQLite file in the data folder. A URL with a password goes into the
-    /// variable BURIN_DATABASE_URL or into a file.
-    #[arg(long, value_name = "postgres://USER@HOST/DATABASE")]
-    database_url: Option<String>,
-    /// File with the URL of the database.
-    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
-    database_url_file: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseOptions,
     /// Where hosts and people reach the hub; goes into the certificate and into user-data.
     #[arg(long, value_name = "https://HOST:PORT")]
     public_url: Option<String>,
@@ -98,6 +101,34 @@ struct ServeOptions {
     /// Seconds between two syncs of a host, instead of 60 to 900 by the number of hosts.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     interval: Option<u32>,
+}
+
+/// Which database; the SQLite file of the data folder when nothing is said.
+#[derive(Debug, Clone, Args)]
+struct DatabaseOptions {
+    /// PostgreSQL instead of an SQLite file in the data folder. A URL with a password goes into the
+    /// variable BURIN_DATABASE_URL or into a file.
+    #[arg(long, value_name = "postgres://USER@HOST/DATABASE")]
+    database_url: Option<String>,
+    /// File with the URL of the database.
+    #[arg(long, value_name = "FILE", conflicts_with = "database_url")]
+    database_url_file: Option<PathBuf>,
+}
+
+impl DatabaseOptions {
+    fn place(&self, folder: &Path) -> anyhow::Result<Place> {
+        let file = self.database_url_file.as_deref();
+        Place::choose(folder, self.database_url.as_deref(), file)
+    }
+}
+
+#[derive(Debug, Args)]
+struct TransferCommand {
+    /// JSON lines; docs/operations.md describes them.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    database: DatabaseOptions,
 }
 
 /// A time as people write it: `90s`, `10m`, `36h`, `7d`.
@@ -139,16 +170,42 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
     match cli.command {
         Command::Serve(command) => {
-            match serve_until_stopped(cli.connection, command, cli.json).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(err) => {
-                    eprintln!("burin-hub: {err:#}");
-                    ExitCode::FAILURE
-                }
-            }
+            finish(serve_until_stopped(cli.connection, command, cli.json).await)
+        }
+        Command::Export(command) => {
+            let place = place_of(&cli.connection, &command);
+            let done = async { transfer::export(&place?, &command.file).await };
+            finish(done.await.map(|rows| eprintln!("{rows} rows exported")))
+        }
+        Command::Import(command) => {
+            let place = place_of(&cli.connection, &command);
+            let done = async { transfer::import(&place?, &command.file).await };
+            finish(done.await.map(|rows| eprintln!("{rows} rows imported")))
         }
         Command::Client(command) => client::run(&cli.connection, command, cli.json).await,
     }
+}
+
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("burin-hub: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The database of a command that needs no running hub.
+fn place_of(connection: &Connection, command: &TransferCommand) -> anyhow::Result<Place> {
+    let place = command
+        .database
+        .place(connection.data.as_deref().unwrap_or(Path::new("")))?;
+    anyhow::ensure!(
+        connection.data.is_some() || matches!(place, Place::Server(_)),
+        "name the database: --data DIR for SQLite, --database-url URL for PostgreSQL"
+    );
+    Ok(place)
 }
 
 async fn serve_until_stopped(
@@ -160,9 +217,8 @@ async fn serve_until_stopped(
     let data = connection
         .data
         .context("`serve` needs --data DIR: the folder of its database and keys")?;
-    let (url, file) = (&options.database_url, &options.database_url_file);
     let args = ServeArgs {
-        database: Place::choose(&data, url.as_deref(), file.as_deref())?,
+        database: options.database.place(&data)?,
         data,
         listen: options.listen,
         public_url: options.public_url,

@@ -19,4 +19,5 @@ pub mod routes;
 pub mod secret;
 pub mod serve;
 mod state;
+mod transfer;
 mod web;

@@ -21,7 +21,8 @@
 //! take [`Db::reader`].
 //!
 //! **Tables.** A change of the tables is a new file in `hub/migrations`, with the next number and in
-//! the same subset; a file that was merged is never edited.
+//! the same subset; a file that was merged is never edited. A new table is also listed in
+//! `transfer::TABLES`, or a test fails.
 
 pub(crate) mod accounts;
 pub(crate) mod assignments;
@@ -43,7 +44,7 @@ mod server;
 
 pub use place::Place;
 
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::{Any, AnyPool, Executor as _, Transaction};
 
 /// One connection of the database, also inside a transaction.
 pub(crate) type Connection = sqlx::AnyConnection;
@@ -90,6 +91,33 @@ impl Db {
         Ok(tx)
     }
 
+    /// As [`Db::begin`], for a command that may take its time.
+    pub(crate) async fn begin_long(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        let mut tx = self.begin().await?;
+        self.take_time(&mut tx).await?;
+        Ok(tx)
+    }
+
+    /// A transaction that sees one moment of the database, and may take its time.
+    pub(crate) async fn snapshot(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        if !self.is_shared() {
+            return self.read.begin().await;
+        }
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let mut tx = self.read.begin_with(begin).await?;
+        self.take_time(&mut tx).await?;
+        Ok(tx)
+    }
+
+    async fn take_time(&self, conn: &mut Connection) -> sqlx::Result<()> {
+        if self.is_shared() {
+            let text = "SET LOCAL statement_timeout = 0; \
+                 SET LOCAL idle_in_transaction_session_timeout = 0";
+            conn.execute(sqlx::raw_sql(text)).await?;
+        }
+        Ok(())
+    }
+
     /// Where to read from.
     pub(crate) fn reader(&self) -> &AnyPool {
         &self.read
@@ -105,6 +133,12 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// The number of the newest change of the tables that this program makes.
+pub(crate) fn tables_version() -> i64 {
+    let numbers = open::MIGRATIONS.iter().map(|change| change.version);
+    numbers.max().unwrap_or(0)
 }
 
 /// Whether the same may work in a moment: the server restarts, or is busy with something longer.

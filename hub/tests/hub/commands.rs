@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::database;
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_burin-hub"));
     command
         .env_remove("BURIN_HUB")

@@ -10,6 +10,7 @@ mod admission;
 mod commands;
 mod doors;
 mod heartbeat;
+mod moving;
 mod publishing;
 mod races;
 mod servers;
