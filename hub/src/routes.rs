@@ -5,17 +5,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::MethodRouter;
 
+use crate::people::Permission;
 use crate::state::Hub;
 
-/// Who may call a route.
+/// Who may call a route. The guard enforces it; handlers do not ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Anybody: the host API, health, the login itself.
     Open,
-    /// An admin's login or an API key; without it 401.
-    Admin,
-    /// As `Admin`, for people: without it they are sent to the login.
-    Page,
+    /// A login or an API key whose role has the permission; without it 401 or 403.
+    Api(Permission),
+    /// As `Api`, for people: who is not logged in is sent to the login.
+    Page(Permission),
 }
 
 /// One route.
@@ -29,7 +30,7 @@ pub struct Route {
     pub access: Access,
 }
 
-/// Routes of one kind of access, and the list of them.
+/// Routes and the list of them.
 #[derive(Debug)]
 pub(crate) struct Routes {
     pub(crate) router: Router<Arc<Hub>>,
@@ -44,6 +45,12 @@ impl Routes {
             list: Vec::new(),
             access,
         }
+    }
+
+    /// What the routes that follow ask for.
+    pub(crate) fn asking(mut self, access: Access) -> Self {
+        self.access = access;
+        self
     }
 
     /// Adds a route; `handler` must answer `method`.

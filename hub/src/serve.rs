@@ -15,19 +15,25 @@ use serde::{Deserialize, Serialize};
 use crate::admin::auth;
 use crate::certificate::{self, Tls};
 use crate::cli::ServeArgs;
-use crate::db::{Db, accounts, audit, owner};
+use crate::db::people::PersonRow;
+use crate::db::{self, Db, accounts, audit, owner};
 use crate::files::{self, Readers};
 use crate::heartbeats::{Census, Heartbeats};
 use crate::keys::HubKeys;
 use crate::limit::Limits;
 use crate::nonce::Nonces;
+use crate::people::code::SeedKey;
+use crate::people::guard::Guard;
+use crate::people::{Role, password};
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
-use crate::{admin, clock, host_api, web};
+use crate::{admin, clock, host_api, people, web};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
 pub(crate) const ADMIN_FILE: &str = "admin.json";
+/// The person whom the first start makes.
+const ADMIN: &str = "admin";
 /// How long running requests may take to end when the hub stops; a long poll takes 25 s.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
@@ -113,20 +119,16 @@ fn all_routes() -> [Routes; 6] {
 
 fn router(hub: &Arc<Hub>) -> Router {
     let mut router = Router::new();
+    let mut list = Vec::new();
     for routes in all_routes() {
-        let guarded = match routes.list.first().map(|route| route.access) {
-            Some(Access::Admin) => routes
-                .router
-                .route_layer(from_fn_with_state(hub.clone(), auth::require_admin)),
-            Some(Access::Page) => routes
-                .router
-                .route_layer(from_fn_with_state(hub.clone(), auth::require_page)),
-            Some(Access::Open) | None => routes.router,
-        };
-        router = router.merge(guarded);
+        router = router.merge(routes.router);
+        list.extend(routes.list);
     }
+    let guard = Guard::new(hub.clone(), list);
     router
-        .layer(axum::middleware::from_fn(web::headers))
+        .route_layer(from_fn_with_state(guard, people::guard::guard))
+        .fallback(web::missing)
+        .layer(from_fn_with_state(hub.clone(), web::frame))
         .with_state(hub.clone())
 }
 
@@ -180,6 +182,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         },
         ca_pem: tls.ca_pem.clone(),
         changed: tokio::sync::watch::Sender::new(0),
+        seed_key: SeedKey::load_or_create(folder)?,
         hashing: tokio::sync::Semaphore::new(2),
     });
     let handle = axum_server::Handle::new();
@@ -264,21 +267,24 @@ async fn own(db: &Db, keys: &HubKeys, folder: &Path) -> anyhow::Result<()> {
 /// Makes the admin at the first start and returns the password, which is kept as a hash only.
 async fn first_admin(db: &Db) -> anyhow::Result<Option<Secret>> {
     let mut tx = db.begin().await?;
-    if accounts::password(&mut tx, auth::ADMIN).await?.is_some() {
+    if db::people::get(&mut tx, ADMIN).await?.is_some() {
         return Ok(None);
     }
-    let password = random_text()?;
-    accounts::set_password(&mut tx, auth::ADMIN, &auth::hash(&password)?).await?;
-    audit::record(
-        &mut tx,
-        "serve",
-        "admin.create",
-        auth::ADMIN,
-        clock::now_ms(),
-    )
-    .await?;
+    let now = clock::now_ms();
+    let first = random_text()?;
+    let row = PersonRow {
+        name: ADMIN.to_owned(),
+        role: Role::Admin.name().to_owned(),
+        password: password::hash(&first)?,
+        must_change: 1,
+        totp: None,
+        created_at: now,
+        disabled_at: None,
+    };
+    db::people::insert(&mut tx, &row).await?;
+    audit::record(&mut tx, "serve", "person.add", "admin admin", now).await?;
     tx.commit().await?;
-    Ok(Some(Secret::new(password)))
+    Ok(Some(Secret::new(first)))
 }
 
 /// Writes how a client beside the data folder reaches the hub; keeps the API key it already has.
@@ -297,7 +303,8 @@ async fn write_admin_file(
         Some(old) if is_known(db, &old.api_key).await? => old.api_key,
         _ => {
             let mut tx = db.begin().await?;
-            let (_, key) = auth::new_api_key(&mut tx, ADMIN_FILE, clock::now_ms()).await?;
+            let (_, key) =
+                auth::new_api_key(&mut tx, ADMIN_FILE, Role::Admin, clock::now_ms()).await?;
             tx.commit().await?;
             key
         }

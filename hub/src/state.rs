@@ -9,6 +9,7 @@ use crate::heartbeats::{Census, Heartbeats};
 use crate::keys::HubKeys;
 use crate::limit::Limits;
 use crate::nonce::Nonces;
+use crate::people::code::SeedKey;
 
 /// Settings of `serve` that requests need.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub(crate) struct Hub {
     pub(crate) ca_pem: String,
     /// Counts changes of what hosts shall be; wakes those who wait in a long poll.
     pub(crate) changed: watch::Sender<u64>,
+    /// Seals the seeds of one-time codes.
+    pub(crate) seed_key: SeedKey,
     /// Password hashing takes 19 MiB each time; more at once would be a way to exhaust the hub.
     pub(crate) hashing: Semaphore,
 }

@@ -1,5 +1,6 @@
 //! Hosts and what they shall be.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, Query, State};
@@ -82,6 +83,16 @@ pub(crate) async fn assign(
 ) -> Result<Json<AssignmentInfo>, Problem> {
     let asked = read(body)?;
     let host = meant(&hub, &name).await?;
+    Ok(Json(assign_to(&hub, &actor, &host, &asked).await?))
+}
+
+/// Assigns a profile to a host; pages use it too.
+pub(crate) async fn assign_to(
+    hub: &Hub,
+    actor: &Actor,
+    host: &HostRow,
+    asked: &AssignRequest,
+) -> Result<AssignmentInfo, Problem> {
     if host.state != "accepted" {
         let detail = format!(
             "host {} is {}, only an accepted host can be assigned",
@@ -109,11 +120,55 @@ pub(crate) async fn assign(
     audit::record(&mut tx, &actor.name, "host.assign", &object, now).await?;
     tx.commit().await?;
     hub.wake();
-    Ok(Json(AssignmentInfo {
+    Ok(AssignmentInfo {
         generation,
         profile,
         version,
-    }))
+    })
+}
+
+/// Most labels of a host, and bytes of a key or a value.
+const MOST_LABELS: usize = 32;
+const LABEL_BYTES: usize = 128;
+
+/// Replaces the labels of a host; pages use it too.
+pub(crate) async fn relabel(
+    hub: &Hub,
+    actor: &Actor,
+    host: &HostRow,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), Problem> {
+    let fine = |text: &str| text.len() <= LABEL_BYTES && !text.chars().any(char::is_control);
+    let all_fine = labels
+        .iter()
+        .all(|(k, v)| !k.is_empty() && fine(k) && fine(v));
+    if labels.len() > MOST_LABELS || !all_fine {
+        return Err(Problem::bad_input(format!(
+            "a host has at most {MOST_LABELS} labels, each with a name, key and value of at most \
+             {LABEL_BYTES} printable bytes"
+        )));
+    }
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    hosts::set_labels(&mut tx, &host.uid, &to_json(labels)?).await?;
+    audit::record(&mut tx, &actor.name, "host.label", &host.uid, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Replaces the labels of a host.
+#[utoipa::path(put, path = "/api/v1/hosts/{host}/labels", params(("host" = String, Path)),
+    request_body = BTreeMap<String, String>, responses((status = 204),
+    (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn label(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+    body: Body<BTreeMap<String, String>>,
+) -> Result<StatusCode, Problem> {
+    let host = meant(&hub, &name).await?;
+    relabel(&hub, &actor, &host, &read(body)?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `approve` or `deny` a pending host, `revoke` or `retire` an accepted one, `release` one from

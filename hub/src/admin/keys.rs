@@ -11,18 +11,26 @@ use super::types::{ApiKeyCreated, ApiKeyInfo, ApiKeyRequest};
 use super::{Body, read};
 use crate::clock;
 use crate::db::{accounts, audit};
+use crate::people::Role;
 use crate::state::Hub;
 
 #[utoipa::path(get, path = "/api/v1/api-keys", responses((status = 200, body = Vec<ApiKeyInfo>)))]
 pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<ApiKeyInfo>>, Problem> {
+    Ok(Json(infos(&hub).await?))
+}
+
+/// Every key, revoked ones too.
+pub(crate) async fn infos(hub: &Hub) -> Result<Vec<ApiKeyInfo>, Problem> {
     let rows = accounts::list_api_keys(&hub.db).await?;
     let infos = rows.into_iter().map(|row| ApiKeyInfo {
+        // A role that this version does not know may do nothing; viewer is nearest to that.
+        role: Role::parse(&row.role).unwrap_or(Role::Viewer),
         id: row.id,
         name: row.name,
         created_at: row.created_at,
         revoked_at: row.revoked_at,
     });
-    Ok(Json(infos.collect()))
+    Ok(infos.collect())
 }
 
 /// Makes a key and shows it this once.
@@ -33,7 +41,18 @@ pub(crate) async fn create(
     Extension(actor): Extension<Actor>,
     body: Body<ApiKeyRequest>,
 ) -> Result<(StatusCode, Json<ApiKeyCreated>), Problem> {
-    let name = read(body)?.name;
+    let asked = read(body)?;
+    let made = make(&hub, &actor, &asked).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Makes a key; pages use it too.
+pub(crate) async fn make(
+    hub: &Hub,
+    actor: &Actor,
+    asked: &ApiKeyRequest,
+) -> Result<ApiKeyCreated, Problem> {
+    let name = &asked.name;
     if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
         return Err(Problem::bad_input(
             "`name` must be 1 to 64 printable characters",
@@ -41,10 +60,11 @@ pub(crate) async fn create(
     }
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    let (id, key) = auth::new_api_key(&mut tx, &name, now).await?;
-    audit::record(&mut tx, &actor.name, "api-key.create", &id, now).await?;
+    let (id, key) = auth::new_api_key(&mut tx, name, asked.role, now).await?;
+    let object = format!("{id} {}", asked.role.name());
+    audit::record(&mut tx, &actor.name, "api-key.create", &object, now).await?;
     tx.commit().await?;
-    Ok((StatusCode::CREATED, Json(ApiKeyCreated { id, key })))
+    Ok(ApiKeyCreated { id, key })
 }
 
 /// Ends a key.
@@ -55,12 +75,18 @@ pub(crate) async fn revoke(
     Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    end(&hub, &actor, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends a key; pages use it too.
+pub(crate) async fn end(hub: &Hub, actor: &Actor, id: &str) -> Result<(), Problem> {
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    if !accounts::revoke_api_key(&mut tx, &id, now).await? {
+    if !accounts::revoke_api_key(&mut tx, id, now).await? {
         return Err(Problem::not_found(format!("no API key has the id `{id}`")));
     }
-    audit::record(&mut tx, &actor.name, "api-key.revoke", &id, now).await?;
+    audit::record(&mut tx, &actor.name, "api-key.revoke", id, now).await?;
     tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }

@@ -1,22 +1,24 @@
-//! `/api/v1`: what admins and their programs call. Every route but the login needs one.
+//! `/api/v1`: what people and their programs call. Every route but the login needs one.
 
+pub(crate) mod audit;
 pub(crate) mod auth;
 mod events;
 pub(crate) mod hosts;
-mod hub;
-pub(crate) use hub::cookie;
-mod keys;
+pub(crate) mod hub;
+pub(crate) mod keys;
 mod openapi;
+pub(crate) mod people;
 pub(crate) mod problem;
-mod profiles;
+pub(crate) mod profiles;
 pub(crate) mod registries;
-mod tokens;
+pub(crate) mod tokens;
 pub(crate) mod types;
 pub(crate) mod view;
 
 use axum::extract::rejection::JsonRejection;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
+use crate::people::Permission;
 use crate::routes::{Access, Routes};
 use problem::Problem;
 
@@ -36,22 +38,21 @@ pub(crate) fn open_routes() -> Routes {
 
 /// Everything behind the login.
 pub(crate) fn routes() -> Routes {
-    Routes::new(Access::Admin)
+    let routes = Routes::new(Access::Api(Permission::Enter))
         .add("POST", "/api/v1/logout", post(hub::log_out))
+        .asking(Access::Api(Permission::Renew))
+        .add("POST", "/api/v1/password", post(hub::change_password));
+    administration(operation(sight(routes)))
+}
+
+fn sight(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Api(Permission::See))
         .add("GET", "/api/v1/hub", get(hub::show))
         .add("GET", "/api/v1/openapi.json", get(openapi::show))
         .add("GET", "/api/v1/tokens", get(tokens::list))
-        .add("POST", "/api/v1/tokens", post(tokens::create))
-        .add("POST", "/api/v1/tokens/{id}/revoke", post(tokens::revoke))
         .add("GET", "/api/v1/registries", get(registries::list))
-        .add("POST", "/api/v1/registries", post(registries::put))
-        .add(
-            "DELETE",
-            "/api/v1/registries/{host}",
-            delete(registries::remove),
-        )
         .add("GET", "/api/v1/profiles", get(profiles::list))
-        .add("POST", "/api/v1/profiles", post(profiles::publish))
         .add(
             "GET",
             "/api/v1/profiles/{name}/{version}",
@@ -59,14 +60,43 @@ pub(crate) fn routes() -> Routes {
         )
         .add("GET", "/api/v1/hosts", get(hosts::list))
         .add("GET", "/api/v1/hosts/{host}", get(hosts::show))
+        .add("GET", "/api/v1/events", get(events::list))
+}
+
+fn operation(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Api(Permission::Operate))
+        .add("POST", "/api/v1/tokens", post(tokens::create))
+        .add("POST", "/api/v1/tokens/{id}/revoke", post(tokens::revoke))
+        .add("POST", "/api/v1/profiles", post(profiles::publish))
         .add(
             "POST",
             "/api/v1/hosts/{host}/assignment",
             post(hosts::assign),
         )
+        .add("PUT", "/api/v1/hosts/{host}/labels", put(hosts::label))
         .add("POST", "/api/v1/hosts/{host}/{action}", post(hosts::act))
-        .add("GET", "/api/v1/events", get(events::list))
+}
+
+fn administration(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Api(Permission::Administer))
+        .add("POST", "/api/v1/registries", post(registries::put))
+        .add(
+            "DELETE",
+            "/api/v1/registries/{host}",
+            delete(registries::remove),
+        )
         .add("GET", "/api/v1/api-keys", get(keys::list))
         .add("POST", "/api/v1/api-keys", post(keys::create))
         .add("DELETE", "/api/v1/api-keys/{id}", delete(keys::revoke))
+        .add("GET", "/api/v1/people", get(people::list))
+        .add("POST", "/api/v1/people", post(people::create))
+        .add(
+            "POST",
+            "/api/v1/people/{name}/{change}",
+            post(people::alter),
+        )
+        .add("GET", "/api/v1/audit", get(audit::list))
+        .add("GET", "/api/v1/audit/verdict", get(audit::verify))
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{events, hosts, hub, keys, profiles, registries, tokens};
+use super::{audit, events, hosts, hub, keys, people, profiles, registries, tokens};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
@@ -14,6 +14,7 @@ use super::{events, hosts, hub, keys, profiles, registries, tokens};
     paths(
         hub::log_in,
         hub::log_out,
+        hub::change_password,
         hub::show,
         show,
         tokens::list,
@@ -29,10 +30,16 @@ use super::{events, hosts, hub, keys, profiles, registries, tokens};
         hosts::show,
         hosts::assign,
         hosts::act,
+        hosts::label,
         events::list,
         keys::list,
         keys::create,
         keys::revoke,
+        people::list,
+        people::create,
+        people::alter,
+        audit::list,
+        audit::verify,
     )
 )]
 struct Description;

@@ -55,7 +55,12 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = (header::CONTENT_TYPE, "application/problem+json");
         match serde_json::to_vec(&self) {
-            Ok(body) => (status, [kind], body).into_response(),
+            Ok(body) => {
+                let mut answer = (status, [kind], body).into_response();
+                // For browsers it is drawn as a page.
+                answer.extensions_mut().insert(self);
+                answer
+            }
             Err(err) => {
                 tracing::error!("a problem does not serialize: {err}");
                 status.into_response()

@@ -9,13 +9,85 @@ use burin_api::message::Observed;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::people::Role;
 use crate::secret::Secret;
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginRequest {
+    /// `admin` when absent.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
     #[schema(value_type = String)]
     pub(crate) password: Secret,
+    /// The one-time code, for accounts that have them.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(crate) code: Option<Secret>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordRequest {
+    #[schema(value_type = String)]
+    pub(crate) old: Secret,
+    #[schema(value_type = String)]
+    pub(crate) new: Secret,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonRequest {
+    /// a-z, 0-9 and `.-_@`.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct PersonInfo {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) created_at: i64,
+    /// The account is closed since then.
+    pub(crate) closed_at: Option<i64>,
+    /// A second factor is needed to log in.
+    pub(crate) one_time_codes: bool,
+    /// Still has the password that an admin was shown.
+    pub(crate) first_password: bool,
+}
+
+/// What a change of an account gives.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct PersonChanged {
+    pub(crate) name: String,
+    /// The new first password, shown this once. The person has to change it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) password: Option<Secret>,
+}
+
+/// One line of the audit log.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct AuditInfo {
+    pub(crate) number: i64,
+    pub(crate) time: i64,
+    pub(crate) actor: String,
+    pub(crate) action: String,
+    pub(crate) object: String,
+    /// Over this line and the hash of the one before.
+    pub(crate) hash: String,
+}
+
+/// What a walk over the audit log's chain found.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct AuditVerdict {
+    pub(crate) whole: bool,
+    /// Lines that were read.
+    pub(crate) lines: i64,
+    /// The first line whose hash is not that of its content and the line before.
+    pub(crate) broken_at: Option<i64>,
+    /// Hash of the last line: written down elsewhere, it shows later whether lines were cut off.
+    pub(crate) head: String,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -23,6 +95,9 @@ pub(crate) struct LoginAnswer {
     /// For `Authorization: Bearer`; ends after 30 minutes without use and 12 hours in all.
     #[schema(value_type = String)]
     pub(crate) bearer: Secret,
+    pub(crate) role: Role,
+    /// Nothing but changing the password is allowed before that is done.
+    pub(crate) password_change: bool,
 }
 
 /// What hosts and clients must know of the hub.
@@ -157,6 +232,8 @@ pub(crate) struct HostInfo {
     pub(crate) accepted_at: Option<i64>,
     /// The newest sync; none before the first.
     pub(crate) seen_at: Option<i64>,
+    /// Accepted, but three intervals late.
+    pub(crate) silent: bool,
     /// As the host said last; none before the first sync.
     pub(crate) phase: Option<String>,
     /// `installer` or `installed`.
@@ -194,6 +271,9 @@ pub(crate) struct Page<T> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKeyRequest {
     pub(crate) name: String,
+    /// What the program may do; `admin` when absent.
+    #[serde(default = "admin")]
+    pub(crate) role: Role,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -208,6 +288,11 @@ pub(crate) struct ApiKeyCreated {
 pub(crate) struct ApiKeyInfo {
     pub(crate) id: String,
     pub(crate) name: String,
+    pub(crate) role: Role,
     pub(crate) created_at: i64,
     pub(crate) revoked_at: Option<i64>,
+}
+
+fn admin() -> Role {
+    Role::Admin
 }

@@ -10,6 +10,7 @@ use crate::db::hosts::HostRow;
 use crate::db::live::LiveRow;
 use crate::db::{self, from_json};
 use crate::state::Hub;
+use crate::{clock, silence};
 
 /// Hosts on one page of a list.
 pub(crate) const PAGE: i64 = 200;
@@ -18,6 +19,7 @@ fn info(
     host: HostRow,
     live: Option<LiveRow>,
     assignment: Option<AssignmentRow>,
+    heard_since: i64,
 ) -> sqlx::Result<HostInfo> {
     let mut observed = Observed::default();
     let mut progress = None;
@@ -28,7 +30,9 @@ fn info(
         progress = live.progress.as_deref().map(from_json).transpose()?;
         findings = from_json(&live.findings)?;
     }
+    let late = live.as_ref().is_some_and(|live| live.seen_at < heard_since);
     Ok(HostInfo {
+        silent: host.state == "accepted" && late,
         labels: from_json(&host.labels)?,
         evidence: from_json(&host.evidence)?,
         uid: host.uid,
@@ -60,7 +64,8 @@ fn info(
 }
 
 /// Hosts after `after` in the order of their first call.
-pub(crate) async fn page(hub: &Hub, after: &str) -> sqlx::Result<Page<HostInfo>> {
+pub(crate) async fn page(hub: &Hub, after: &str) -> anyhow::Result<Page<HostInfo>> {
+    let heard_since = silence::heard_since(hub, clock::now_ms()).await?;
     let rows = db::hosts::page(&hub.db, after, PAGE).await?;
     let Some(last) = rows.last().map(|row| row.uid.clone()) else {
         return Ok(Page {
@@ -84,7 +89,7 @@ pub(crate) async fn page(hub: &Hub, after: &str) -> sqlx::Result<Page<HostInfo>>
         .map(|row| {
             let live = live.remove(&row.uid);
             let assignment = assigned.remove(&row.uid);
-            info(row, live, assignment)
+            info(row, live, assignment, heard_since)
         })
         .collect::<Result<_, _>>()?;
     Ok(Page {
@@ -94,12 +99,21 @@ pub(crate) async fn page(hub: &Hub, after: &str) -> sqlx::Result<Page<HostInfo>>
 }
 
 /// The host with this uid or host ID; of several with one host ID the live one.
-pub(crate) async fn one(hub: &Hub, name: &str) -> sqlx::Result<Option<HostInfo>> {
-    let Some(host) = db::hosts::find(&hub.db, name).await?.into_iter().next() else {
-        return Ok(None);
-    };
+pub(crate) async fn one(hub: &Hub, name: &str) -> anyhow::Result<Option<HostInfo>> {
+    let found = db::hosts::find(&hub.db, name).await?.into_iter().next();
+    let infos = several(hub, found.into_iter().collect()).await?;
+    Ok(infos.into_iter().next())
+}
+
+/// These hosts, in their order.
+pub(crate) async fn several(hub: &Hub, rows: Vec<HostRow>) -> anyhow::Result<Vec<HostInfo>> {
+    let heard_since = silence::heard_since(hub, clock::now_ms()).await?;
     let mut conn = hub.db.reader().acquire().await?;
-    let live = db::live::get(&mut conn, &host.uid).await?;
-    let assignment = db::assignments::current(&mut conn, &host.uid).await?;
-    Ok(Some(info(host, live, assignment)?))
+    let mut infos = Vec::with_capacity(rows.len());
+    for row in rows {
+        let live = db::live::get(&mut conn, &row.uid).await?;
+        let assignment = db::assignments::current(&mut conn, &row.uid).await?;
+        infos.push(info(row, live, assignment, heard_since)?);
+    }
+    Ok(infos)
 }

@@ -176,13 +176,15 @@ async fn bearer(http: &reqwest::Client, url: &str) -> Result<Secret, Failure> {
         return Ok(Secret::new(key.trim().to_owned()));
     }
     let Ok(password) = std::env::var("BURIN_HUB_PASSWORD") else {
-        let text = "set BURIN_HUB_TOKEN (an API key) or BURIN_HUB_PASSWORD (the admin's)";
+        let text = "set BURIN_HUB_TOKEN (an API key) or BURIN_HUB_PASSWORD (a person's)";
         return Err(Failure::Input(text.to_owned()));
     };
     let request = http
         .request(Method::POST, format!("{url}/api/v1/login"))
         .json(&LoginRequest {
+            name: std::env::var("BURIN_HUB_USER").ok(),
             password: Secret::new(password),
+            code: std::env::var("BURIN_HUB_CODE").ok().map(Secret::new),
         });
     let bytes = answer(url, request).await?;
     let login: LoginAnswer = serde_json::from_slice(&bytes)

@@ -3,6 +3,7 @@
 mod connect;
 mod hosts;
 mod output;
+mod people;
 mod pin;
 mod profiles;
 mod registries;
@@ -16,6 +17,7 @@ use clap::{Args, Subcommand};
 
 use connect::Failure;
 use output::Output;
+pub(crate) use output::time;
 
 /// Where the hub is and how it is known.
 #[derive(Debug, Args)]
@@ -23,7 +25,8 @@ pub(crate) struct Connection {
     /// Folder of a hub on this machine: its address, certificate and API key are read there.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// The hub's URL. Log in with BURIN_HUB_TOKEN (API key) or BURIN_HUB_PASSWORD.
+    /// The hub's URL. Log in with BURIN_HUB_TOKEN (API key), or with BURIN_HUB_USER (admin when
+    /// absent), BURIN_HUB_PASSWORD and, where the account has one-time codes, BURIN_HUB_CODE.
     #[arg(long, global = true, value_name = "URL", env = "BURIN_HUB")]
     pub(crate) hub: Option<String>,
     /// PEM file with the certificate that signed the hub's.
@@ -59,6 +62,17 @@ pub(crate) enum ClientCommand {
     /// Events of hosts.
     #[command(subcommand)]
     Event(hosts::EventCommand),
+    /// Accounts of people and their roles.
+    #[command(subcommand)]
+    Person(people::PersonCommand),
+    /// Change your own password: BURIN_HUB_PASSWORD into BURIN_HUB_NEW_PASSWORD.
+    Password,
+    /// API keys of programs.
+    #[command(subcommand)]
+    ApiKey(people::ApiKeyCommand),
+    /// Who did what.
+    #[command(subcommand)]
+    Audit(people::AuditCommand),
     /// Print a user-data file that brings a host to this hub.
     UserData(user_data::UserDataCommand),
 }
@@ -88,6 +102,10 @@ async fn carry_out(
         ClientCommand::Assign(command) => hosts::assign(&client, command, output).await,
         ClientCommand::Host(command) => hosts::run(&client, command, output).await,
         ClientCommand::Event(command) => hosts::events(&client, command, output).await,
+        ClientCommand::Person(command) => people::run(&client, command, output).await,
+        ClientCommand::Password => people::password(&client, output).await,
+        ClientCommand::ApiKey(command) => people::api_key(&client, command, output).await,
+        ClientCommand::Audit(command) => people::audit(&client, command, output).await,
         ClientCommand::UserData(command) => user_data::run(&client, command, output).await,
     }
 }

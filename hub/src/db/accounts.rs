@@ -1,15 +1,16 @@
-//! Admins, their logins, API keys. Only hashes are kept.
+//! Logins of people and API keys of programs. Only hashes are kept.
 
 use sqlx::FromRow;
 
 use super::{Connection, Db};
 
-/// One login of an admin.
+/// One login, with the role that its person has now.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct LoginRow {
     pub(crate) id_hash: String,
-    pub(crate) admin: String,
-    pub(crate) csrf: String,
+    pub(crate) person: String,
+    pub(crate) role: String,
+    pub(crate) stage: String,
     pub(crate) created_at: i64,
     pub(crate) seen_at: i64,
 }
@@ -19,41 +20,18 @@ pub(crate) struct LoginRow {
 pub(crate) struct ApiKeyRow {
     pub(crate) id: String,
     pub(crate) name: String,
+    pub(crate) role: String,
     pub(crate) created_at: i64,
     pub(crate) revoked_at: Option<i64>,
 }
 
-/// The admin's password hash (PHC string).
-pub(crate) async fn password(conn: &mut Connection, admin: &str) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar("SELECT password FROM admin WHERE name = $1")
-        .bind(admin)
-        .fetch_optional(conn)
-        .await
-}
-
-pub(crate) async fn set_password(
-    conn: &mut Connection,
-    admin: &str,
-    hash: &str,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO admin (name, password) VALUES ($1, $2) \
-         ON CONFLICT (name) DO UPDATE SET password = excluded.password",
-    )
-    .bind(admin)
-    .bind(hash)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 pub(crate) async fn insert_login(conn: &mut Connection, row: &LoginRow) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO login (id_hash, admin, csrf, created_at, seen_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO login (id_hash, person, stage, created_at, seen_at) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(&row.id_hash)
-    .bind(&row.admin)
-    .bind(&row.csrf)
+    .bind(&row.person)
+    .bind(&row.stage)
     .bind(row.created_at)
     .bind(row.seen_at)
     .execute(conn)
@@ -61,11 +39,16 @@ pub(crate) async fn insert_login(conn: &mut Connection, row: &LoginRow) -> sqlx:
     Ok(())
 }
 
+/// The login with this hash, unless its person's account is closed.
 pub(crate) async fn login(db: &Db, id_hash: &str) -> sqlx::Result<Option<LoginRow>> {
-    sqlx::query_as("SELECT * FROM login WHERE id_hash = $1")
-        .bind(id_hash)
-        .fetch_optional(db.reader())
-        .await
+    sqlx::query_as(
+        "SELECT l.id_hash, l.person, p.role, l.stage, l.created_at, l.seen_at \
+         FROM login l JOIN person p ON p.name = l.person \
+         WHERE l.id_hash = $1 AND p.disabled_at IS NULL",
+    )
+    .bind(id_hash)
+    .fetch_optional(db.reader())
+    .await
 }
 
 pub(crate) async fn touch_login(
@@ -84,6 +67,20 @@ pub(crate) async fn touch_login(
 pub(crate) async fn end_login(conn: &mut Connection, id_hash: &str) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM login WHERE id_hash = $1")
         .bind(id_hash)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Ends every login of a person but `kept`.
+pub(crate) async fn end_logins(
+    conn: &mut Connection,
+    person: &str,
+    kept: &str,
+) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM login WHERE person = $1 AND id_hash <> $2")
+        .bind(person)
+        .bind(kept)
         .execute(conn)
         .await?;
     Ok(())
@@ -109,11 +106,13 @@ pub(crate) async fn insert_api_key(
     hash: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO api_key (id, hash, name, created_at, revoked_at) VALUES ($1, $2, $3, $4, NULL)",
+        "INSERT INTO api_key (id, hash, name, role, created_at, revoked_at) \
+         VALUES ($1, $2, $3, $4, $5, NULL)",
     )
     .bind(&row.id)
     .bind(hash)
     .bind(&row.name)
+    .bind(&row.role)
     .bind(row.created_at)
     .execute(conn)
     .await?;
@@ -123,7 +122,7 @@ pub(crate) async fn insert_api_key(
 /// The key with this hash, unless it was revoked.
 pub(crate) async fn api_key(db: &Db, hash: &str) -> sqlx::Result<Option<ApiKeyRow>> {
     sqlx::query_as(
-        "SELECT id, name, created_at, revoked_at FROM api_key \
+        "SELECT id, name, role, created_at, revoked_at FROM api_key \
          WHERE hash = $1 AND revoked_at IS NULL",
     )
     .bind(hash)
@@ -132,9 +131,11 @@ pub(crate) async fn api_key(db: &Db, hash: &str) -> sqlx::Result<Option<ApiKeyRo
 }
 
 pub(crate) async fn list_api_keys(db: &Db) -> sqlx::Result<Vec<ApiKeyRow>> {
-    sqlx::query_as("SELECT id, name, created_at, revoked_at FROM api_key ORDER BY created_at, id")
-        .fetch_all(db.reader())
-        .await
+    sqlx::query_as(
+        "SELECT id, name, role, created_at, revoked_at FROM api_key ORDER BY created_at, id",
+    )
+    .fetch_all(db.reader())
+    .await
 }
 
 pub(crate) async fn revoke_api_key(

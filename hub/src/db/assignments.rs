@@ -13,6 +13,7 @@ pub(crate) struct AssignmentRow {
     pub(crate) version: String,
     /// JSON of the operator's choice of disk.
     pub(crate) disk: Option<String>,
+    pub(crate) created_at: i64,
 }
 
 /// Assigns a release and returns the assignment's generation.
@@ -44,7 +45,7 @@ pub(crate) async fn current(
     uid: &str,
 ) -> sqlx::Result<Option<AssignmentRow>> {
     sqlx::query_as(
-        "SELECT host_uid, generation, profile, version, disk FROM assignment \
+        "SELECT host_uid, generation, profile, version, disk, created_at FROM assignment \
          WHERE host_uid = $1 ORDER BY generation DESC LIMIT 1",
     )
     .bind(uid)
@@ -52,10 +53,21 @@ pub(crate) async fn current(
     .await
 }
 
+/// The newest ones of a host, the newest first.
+pub(crate) async fn history(conn: &mut Connection, uid: &str) -> sqlx::Result<Vec<AssignmentRow>> {
+    sqlx::query_as(
+        "SELECT host_uid, generation, profile, version, disk, created_at FROM assignment \
+         WHERE host_uid = $1 ORDER BY generation DESC LIMIT 20",
+    )
+    .bind(uid)
+    .fetch_all(conn)
+    .await
+}
+
 /// Those in force for a page of hosts.
 pub(crate) async fn page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<AssignmentRow>> {
     sqlx::query_as(
-        "SELECT a.host_uid, a.generation, a.profile, a.version, a.disk FROM assignment a \
+        "SELECT a.host_uid, a.generation, a.profile, a.version, a.disk, a.created_at FROM assignment a \
          WHERE a.host_uid > $1 AND a.host_uid <= $2 AND a.generation = \
          (SELECT MAX(b.generation) FROM assignment b WHERE b.host_uid = a.host_uid)",
     )

@@ -86,6 +86,24 @@ pub(crate) async fn active_key(conn: &mut Connection, uid: &str) -> sqlx::Result
         .await
 }
 
+/// Every key of a host, the newest first.
+pub(crate) async fn keys(conn: &mut Connection, uid: &str) -> sqlx::Result<Vec<KeyRow>> {
+    sqlx::query_as("SELECT * FROM host_key WHERE host_uid = $1 ORDER BY created_at DESC")
+        .bind(uid)
+        .fetch_all(conn)
+        .await
+}
+
+/// Replaces the labels of a host.
+pub(crate) async fn set_labels(conn: &mut Connection, uid: &str, labels: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE host SET labels = $2 WHERE uid = $1")
+        .bind(uid)
+        .bind(labels)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Writes what the newest enroll said; the host's state is not touched.
 pub(crate) async fn upsert(conn: &mut Connection, row: &HostRow) -> sqlx::Result<()> {
     sqlx::query(

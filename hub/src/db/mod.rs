@@ -33,8 +33,10 @@ pub(crate) mod hosts;
 pub(crate) mod live;
 pub(crate) mod nonces;
 pub(crate) mod owner;
+pub(crate) mod people;
 pub(crate) mod profiles;
 pub(crate) mod registries;
+pub(crate) mod search;
 pub(crate) mod sessions;
 pub(crate) mod tokens;
 

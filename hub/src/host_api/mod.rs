@@ -24,6 +24,7 @@ use crate::routes::{Access, Routes};
 use crate::state::Hub;
 pub(crate) use enroll::assign_default;
 use refusal::Refused;
+pub(crate) use sync::interval;
 
 /// 64 KiB over the worst of mobile links; who takes longer only holds a connection open.
 const SLOWEST_BODY: Duration = Duration::from_secs(30);

@@ -185,7 +185,7 @@ async fn next(hub: &Hub, phase: Phase, now: i64) -> Result<u32, Refused> {
 
 /// The polling interval of the protocol: clamp(active hosts / 800, 60, 900) s. Hosts add the
 /// jitter.
-pub(super) async fn interval(hub: &Hub, now: i64) -> Result<u32, Refused> {
+pub(crate) async fn interval(hub: &Hub, now: i64) -> sqlx::Result<u32> {
     if let Some(fixed) = hub.settings.interval {
         return Ok(fixed);
     }

@@ -1,102 +1,238 @@
-//! The page to log in at.
+//! The pages to log in at: password, one-time code, first password.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Extension, Form, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
-use crate::admin::auth::{self, Actor, Caller};
-use crate::admin::cookie;
+use super::page::{self, Asked, Fields, Frame};
+use crate::admin::auth::{Actor, Caller};
 use crate::admin::problem::Problem;
 use crate::db::accounts;
+use crate::people::guard::{cookie, is_foreign};
+use crate::people::login::{self, Login};
+use crate::people::{Role, Stage};
 use crate::secret::Secret;
 use crate::state::Hub;
 
 #[derive(Debug, Template)]
 #[template(path = "login.html")]
 struct LoginPage {
+    frame: Frame,
     error: String,
-    unprotected: bool,
+    name: String,
+    next: String,
 }
 
-/// The form.
+#[derive(Debug, Template)]
+#[template(path = "login_code.html")]
+struct CodePage {
+    frame: Frame,
+    error: String,
+    next: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "password.html")]
+struct PasswordPage {
+    frame: Frame,
+    error: String,
+    next: String,
+    /// Somebody else knows the present one.
+    first: bool,
+}
+
+/// Where to go when the login is done.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Next {
+    #[serde(default)]
+    next: String,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct LoginForm {
+    name: String,
     password: Secret,
+    #[serde(default)]
+    next: String,
 }
 
-pub(super) async fn form(State(hub): State<Arc<Hub>>) -> Result<Response, Problem> {
-    page(&hub, StatusCode::OK, String::new())
+#[derive(Debug, Deserialize)]
+pub(super) struct CodeForm {
+    code: Secret,
+    #[serde(default)]
+    next: String,
 }
 
-fn page(hub: &Hub, status: StatusCode, error: String) -> Result<Response, Problem> {
-    let unprotected = hub.keys.root.unprotected;
-    let html = LoginPage { error, unprotected }
-        .render()
-        .map_err(anyhow::Error::from)?;
-    Ok((status, Html(html)).into_response())
+#[derive(Debug, Deserialize)]
+pub(super) struct PasswordForm {
+    old: Secret,
+    new: Secret,
+    again: Secret,
+    #[serde(default)]
+    next: String,
 }
 
-/// A form of another site must not log somebody in: browsers tell where a form comes from.
-pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
-    headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site != "same-origin" && site != "none")
+pub(super) async fn form(
+    State(hub): State<Arc<Hub>>,
+    Asked(Next { next }): Asked<Next>,
+) -> Result<Response, Problem> {
+    page::draw(&LoginPage {
+        frame: Frame::empty(&hub),
+        error: String::new(),
+        name: String::new(),
+        next,
+    })
 }
 
 pub(super) async fn log_in(
     State(hub): State<Arc<Hub>>,
     from: Caller,
     headers: HeaderMap,
-    Form(form): Form<LoginForm>,
+    Fields(form): Fields<LoginForm>,
 ) -> Result<Response, Problem> {
+    // A form of another site must not log somebody in.
     if is_foreign(&headers) {
         let detail = "the login form of another site was used";
         return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
     }
-    match auth::log_in(&hub, from.0.ip(), &form.password).await {
-        Ok(login) => {
-            let cookie = [(header::SET_COOKIE, cookie(login.reveal()))];
-            Ok((cookie, Redirect::to("/")).into_response())
-        }
+    let name = form.name.trim();
+    match login::log_in(&hub, from.0.ip(), name, &form.password).await {
+        Ok(opened) => Ok(enter(&opened, &form.next)),
         Err(problem) => {
-            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNAUTHORIZED);
-            page(&hub, status, problem.detail)
+            let frame = Frame::empty(&hub);
+            let (name, next) = (form.name, form.next);
+            let status = status(&problem);
+            let error = problem.detail;
+            page::draw_as(
+                status,
+                &LoginPage {
+                    frame,
+                    error,
+                    name,
+                    next,
+                },
+            )
         }
     }
 }
 
-/// The hidden field of every form.
-#[derive(Debug, Deserialize)]
-pub(super) struct Csrf {
-    csrf: String,
+fn status(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNAUTHORIZED)
 }
 
-impl Csrf {
-    /// Refuses a form that this hub did not write for this login.
-    pub(super) fn check(&self, actor: &Actor) -> Result<(), Problem> {
-        if auth::same(&self.csrf, &actor.csrf) {
-            return Ok(());
+/// Sets the cookie and leads to what comes next.
+fn enter(opened: &Login, next: &str) -> Response {
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let to = match opened.stage {
+        Stage::Code => format!("/login/code?next={}", encode(next)),
+        Stage::Password => format!("/password?next={}", encode(next)),
+        Stage::Whole => match page::local(next) {
+            "/" => home(opened.role).to_owned(),
+            next => next.to_owned(),
+        },
+    };
+    let cookie = [(header::SET_COOKIE, cookie(opened.bearer.reveal()))];
+    (cookie, page::go(&to)).into_response()
+}
+
+/// Where each role begins.
+pub(super) fn home(role: Role) -> &'static str {
+    match role {
+        Role::Technician => "/c",
+        _ => "/hosts",
+    }
+}
+
+pub(super) async fn begin(Extension(actor): Extension<Actor>) -> Response {
+    page::go(home(actor.role))
+}
+
+pub(super) async fn code_form(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Asked(Next { next }): Asked<Next>,
+) -> Result<Response, Problem> {
+    let frame = Frame::new(&hub, &actor, "");
+    let error = String::new();
+    page::draw(&CodePage { frame, error, next })
+}
+
+pub(super) async fn enter_code(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    from: Caller,
+    Fields(form): Fields<CodeForm>,
+) -> Result<Response, Problem> {
+    let (Some(login), Stage::Code) = (&actor.login, actor.stage) else {
+        return Ok(page::go("/"));
+    };
+    let ip = from.0.ip();
+    match login::enter_code(&hub, ip, &actor.name, login, form.code.reveal()).await {
+        Ok(opened) => Ok(enter(&opened, &form.next)),
+        Err(problem) => {
+            let frame = Frame::new(&hub, &actor, "");
+            let next = form.next;
+            let status = status(&problem);
+            let error = problem.detail;
+            page::draw_as(status, &CodePage { frame, error, next })
         }
-        let detail = "the form is not of this login; load the page again";
-        Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail))
+    }
+}
+
+pub(super) async fn password_form(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Asked(Next { next }): Asked<Next>,
+) -> Result<Response, Problem> {
+    page::draw(&PasswordPage {
+        frame: Frame::new(&hub, &actor, "/account"),
+        error: String::new(),
+        next,
+        first: actor.stage == Stage::Password,
+    })
+}
+
+pub(super) async fn change_password(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    from: Caller,
+    Fields(form): Fields<PasswordForm>,
+) -> Result<Response, Problem> {
+    let changed = if form.new == form.again {
+        login::change_password(&hub, from.0.ip(), &actor, &form.old, &form.new).await
+    } else {
+        Err(Problem::bad_input(
+            "the new password was not typed the same twice",
+        ))
+    };
+    match changed {
+        Ok(opened) => Ok(enter(&opened, &form.next)),
+        Err(problem) => {
+            let status = status(&problem);
+            let page = PasswordPage {
+                frame: Frame::new(&hub, &actor, "/account"),
+                error: problem.detail,
+                next: form.next,
+                first: actor.stage == Stage::Password,
+            };
+            page::draw_as(status, &page)
+        }
     }
 }
 
 pub(super) async fn log_out(
     State(hub): State<Arc<Hub>>,
     Extension(actor): Extension<Actor>,
-    Form(csrf): Form<Csrf>,
 ) -> Result<Response, Problem> {
-    csrf.check(&actor)?;
     if let Some(login) = &actor.login {
         let mut tx = hub.db.begin().await?;
         accounts::end_login(&mut tx, login).await?;
         tx.commit().await?;
     }
     let cookie = [(header::SET_COOKIE, cookie(""))];
-    Ok((cookie, Redirect::to("/login")).into_response())
+    Ok((cookie, page::go("/login")).into_response())
 }

@@ -1,43 +1,198 @@
 //! Pages for people, behind the login.
 
+mod account;
+mod audit;
+mod change;
+mod host;
 mod hosts;
 mod login;
+mod page;
+mod people;
+mod status;
 
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
+use crate::admin::problem::Problem;
+use crate::people::{Actor, Permission};
 use crate::routes::{Access, Routes};
+use crate::state::Hub;
+use page::Frame;
 
-/// The page to log in at.
+/// The page to log in at, and what every page needs.
 pub(crate) fn login_routes() -> Routes {
     Routes::new(Access::Open)
         .add("GET", "/login", get(login::form))
         .add("POST", "/login", post(login::log_in))
-        .add("GET", "/style.css", get(hosts::style))
-        .add("GET", "/live.js", get(hosts::script))
+        .add("GET", "/style.css", get(style))
+        .add("GET", "/page.js", get(script))
+        .add("GET", "/icon.svg", get(icon))
 }
 
 /// Everything behind the login.
 pub(crate) fn routes() -> Routes {
-    Routes::new(Access::Page)
-        .add("GET", "/", get(hosts::list))
-        .add("GET", "/hosts/{uid}", get(hosts::show))
-        .add("POST", "/hosts/{uid}/{action}", post(hosts::act))
+    let routes = Routes::new(Access::Page(Permission::Enter))
+        .add("GET", "/login/code", get(login::code_form))
+        .add("POST", "/login/code", post(login::enter_code))
         .add("POST", "/logout", post(login::log_out))
+        .asking(Access::Page(Permission::Renew))
+        .add("GET", "/password", get(login::password_form))
+        .add("POST", "/password", post(login::change_password))
+        .asking(Access::Page(Permission::Own))
+        .add("GET", "/", get(login::begin))
+        .add("GET", "/account", get(account::show))
+        .add("POST", "/account/code/on", post(account::turn_on))
+        .add("POST", "/account/code/off", post(account::turn_off));
+    administration(operation(sight(routes)))
 }
 
-/// Headers of every answer: no foreign content, no frames, no guessing of types, no referrer.
-pub(crate) async fn headers(request: Request, next: Next) -> Response {
+fn sight(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Page(Permission::See))
+        .add("GET", "/hosts", get(hosts::list))
+        .add("GET", "/hosts/{uid}", get(host::show))
+}
+
+fn operation(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Page(Permission::Operate))
+        .add("POST", "/hosts/{uid}/labels", post(change::label))
+        .add("POST", "/hosts/{uid}/assignment", post(change::assign))
+        .add("POST", "/hosts/{uid}/{action}", post(change::act))
+}
+
+fn administration(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Page(Permission::Administer))
+        .add("GET", "/people", get(people::show))
+        .add("POST", "/people", post(people::add))
+        .add("POST", "/people/change", post(people::change))
+        .add("POST", "/keys", post(people::add_key))
+        .add("POST", "/keys/revoke", post(people::revoke_key))
+        .add("GET", "/audit", get(audit::show))
+        .add("POST", "/audit/verify", post(audit::verify))
+}
+
+async fn style() -> Response {
+    asset(
+        "text/css; charset=utf-8",
+        include_str!("../../templates/style.css"),
+    )
+}
+
+async fn script() -> Response {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("../../templates/page.js"),
+    )
+}
+
+async fn icon() -> Response {
+    asset("image/svg+xml", include_str!("../../templates/icon.svg"))
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "private, max-age=300"),
+    ];
+    (headers, text).into_response()
+}
+
+/// Where no route is.
+pub(crate) async fn missing(request: Request) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", request.uri().path()))
+}
+
+#[derive(Debug, Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    status: u16,
+    title: &'static str,
+    detail: String,
+    errors: Vec<String>,
+    back: &'static str,
+    back_name: &'static str,
+}
+
+/// Around every answer: headers against foreign content, frames and guessing of types; and errors
+/// drawn as pages for people.
+pub(crate) async fn frame(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
+    let for_people = wants_html(request.headers());
     let mut answer = next.run(request).await;
-    let headers = answer.headers_mut();
+    if for_people && let Some(problem) = answer.extensions_mut().remove::<Problem>() {
+        let actor = answer.extensions_mut().remove::<Actor>();
+        answer = draw_problem(&hub, actor, problem);
+    }
+    add_headers(answer.headers_mut());
+    answer
+}
+
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+fn draw_problem(hub: &Hub, actor: Option<Actor>, problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let frame = actor
+        .as_ref()
+        .map_or_else(|| Frame::empty(hub), |actor| Frame::new(hub, actor, ""));
+    let page = ErrorPage {
+        frame,
+        status: problem.status,
+        title: match problem.status {
+            401 => "Who are you?",
+            403 => "Not allowed",
+            404 => "Nothing here",
+            409 => "That does not go",
+            413 | 422 => "That cannot be right",
+            423 | 429 => "Not now",
+            500.. => "The hub failed",
+            _ => "That did not work",
+        },
+        detail: sentence(&problem.detail),
+        errors: problem.errors.clone(),
+        back: "/",
+        back_name: "To the start page",
+    };
+    match page::draw_as(status, &page) {
+        Ok(answer) => answer,
+        Err(_) => problem.into_response(),
+    }
+}
+
+/// A detail as a sentence of its own.
+fn sentence(detail: &str) -> String {
+    let mut chars = detail.chars();
+    let first: String = chars
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    let end = if detail.ends_with(['.', '!', '?', '`']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{first}{}{end}", chars.as_str())
+}
+
+fn add_headers(headers: &mut HeaderMap) {
     for (name, value) in [
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
-             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+             img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -52,5 +207,4 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    answer
 }

@@ -16,6 +16,7 @@ pub(crate) fn program() -> Command {
         .env_remove("BURIN_HUB")
         .env_remove("BURIN_HUB_TOKEN")
         .env_remove("BURIN_HUB_PASSWORD")
+        .env_remove("BURIN_HUB_USER")
         .env_remove("BURIN_TOKEN")
         .env_remove("BURIN_DATABASE_URL")
         .stdin(Stdio::null())
@@ -73,6 +74,7 @@ async fn commands_beside_the_hub_need_no_login_and_end_with_their_code() {
     let list: Value = serde_json::from_slice(&list.stdout).unwrap();
     assert_eq!(list[0]["labels"]["site"], "oslo");
 
+    manages_people(data).await;
     let profile = data.join("bad.yaml");
     std::fs::write(&profile, "apiVersion: burin/v1\nkind: Profil\n").unwrap();
     let profile = profile.to_str().unwrap();
@@ -86,6 +88,9 @@ async fn commands_beside_the_hub_need_no_login_and_end_with_their_code() {
         (&["token", "revoke", "00000000"], 1, "00000000"),
         (&["user-data", "--token", "BRN1-X"], 2, "token"),
         (&["nonsense"], 2, "nonsense"),
+        (&["password"], 2, "BURIN_HUB_PASSWORD"),
+        (&["person", "add", "Anna", "--role", "viewer"], 2, "a-z"),
+        (&["person", "close", "admin"], 1, "last admin"),
     ] {
         let done = run(data, arguments).await;
         let error = text(&done.stderr);
@@ -109,6 +114,27 @@ async fn commands_beside_the_hub_need_no_login_and_end_with_their_code() {
     assert_eq!(gone.status.code(), Some(1), "{}", text(&gone.stderr));
 }
 
+async fn manages_people(data: &Path) {
+    let made = run(data, &["person", "add", "anna", "--role", "technician"]).await;
+    assert_eq!(text(&made.stdout).trim().len(), 26);
+    let list = run(data, &["person", "list"]).await;
+    assert!(text(&list.stdout).contains("anna   technician  first password"));
+    let made = run(data, &["api-key", "create", "watch", "--role", "viewer"]).await;
+    assert!(text(&made.stdout).starts_with("brk_"));
+    let log = run(data, &["audit", "list"]).await;
+    assert!(
+        text(&log.stdout).contains("person.add"),
+        "{}",
+        text(&log.stdout)
+    );
+    let whole = run(data, &["audit", "verify"]).await;
+    assert!(
+        text(&whole.stdout).starts_with("whole: "),
+        "{}",
+        text(&whole.stdout)
+    );
+}
+
 async fn refuses_a_second(data: &Path) {
     let second = program()
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -130,10 +156,24 @@ async fn from_afar_certificate_and_password_are_checked() {
     let data = folder.path();
     let (_hub, ready) = serve(data).await;
     let url = format!("https://{}", ready["listen"].as_str().unwrap());
-    let password = ready["admin_password"].as_str().unwrap();
+    let first = ready["admin_password"].as_str().unwrap();
+    let password = "a password of my own";
     let fingerprint = ready["fingerprint"].as_str().unwrap();
     let ca = ready["ca"].as_str().unwrap();
     let other = "0".repeat(64);
+    for (arguments, code, said) in [
+        (&["host", "list"][..], 1, "change the first password"),
+        (&["password"], 0, ""),
+    ] {
+        let mut command = program();
+        command.args(["--hub", &url, "--ca", ca]).args(arguments);
+        command.env("BURIN_HUB_PASSWORD", first);
+        command.env("BURIN_HUB_NEW_PASSWORD", password);
+        let done = command.output().await.unwrap();
+        let error = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
     for (trust, password, code, said) in [
         (["--fingerprint", fingerprint], Some(password), 0, ""),
         (["--ca", ca], Some(password), 0, ""),

@@ -58,7 +58,7 @@ async fn a_sync_shows_in_the_list_and_on_the_page() {
     assert_eq!(seen["last_error"], "<b>cut</b>");
     let page = site
         .http
-        .get(&site.url)
+        .get(format!("{}/hosts", site.url))
         .bearer_auth(&site.key)
         .send()
         .await
@@ -71,7 +71,7 @@ async fn a_sync_shows_in_the_list_and_on_the_page() {
     );
     let page = page.text().await.unwrap();
     for part in [
-        "pull os (3/9)",
+        "pull os (3 of 9)",
         "25 %",
         "running",
         "unprotected",

@@ -11,6 +11,7 @@ mod commands;
 mod doors;
 mod heartbeat;
 mod moving;
+mod people;
 mod publishing;
 mod races;
 mod servers;

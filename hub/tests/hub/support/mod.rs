@@ -1,5 +1,6 @@
 //! A hub in the test's own process, an admin, and a host that speaks the protocol.
 
+pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod host;
 pub(crate) mod postgres;
@@ -74,6 +75,12 @@ impl Site {
         answer
     }
 
+    /// What the first start printed.
+    pub(crate) fn first_password(&self) -> String {
+        let first = self.running.ready.admin_password.clone().unwrap();
+        first.reveal().to_owned()
+    }
+
     /// As admin: status and body.
     pub(crate) async fn ask(
         &self,
@@ -81,10 +88,21 @@ impl Site {
         path: &str,
         body: Option<Value>,
     ) -> (u16, Value) {
+        self.ask_as(&self.key, method, path, body).await
+    }
+
+    /// With a bearer: status and body.
+    pub(crate) async fn ask_as(
+        &self,
+        bearer: &str,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let mut request = self
             .http
             .request(method, format!("{}{path}", self.url))
-            .bearer_auth(&self.key);
+            .bearer_auth(bearer);
         if let Some(body) = body {
             request = request.json(&body);
         }

@@ -1,0 +1,168 @@
+//! Looking for hosts, as pages do: by state, text and label, the newest first.
+
+use super::Db;
+use super::hosts::HostRow;
+
+/// Hosts on one page.
+pub(crate) const PAGE: usize = 50;
+
+/// Which hosts. Empty texts ask for nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// State of the hub.
+    state: String,
+    /// Phase that the host said last.
+    phase: String,
+    /// 1 for hosts that are silent, 0 for those that are not, -1 for both.
+    silent: i64,
+    heard_since: i64,
+    /// Patterns of LIKE.
+    text: String,
+    label: String,
+}
+
+impl Filter {
+    /// `state` is one of the hub's states, a phase, or `silent`; `label` is `KEY` or `KEY=VALUE`.
+    pub(crate) fn new(text: &str, state: &str, label: &str, heard_since: i64) -> Self {
+        let mut filter = Self {
+            heard_since,
+            silent: -1,
+            text: match text.trim() {
+                "" => String::new(),
+                text => format!("%{}%", escape(&text.to_lowercase())),
+            },
+            label: label_pattern(label.trim()),
+            ..Self::default()
+        };
+        match state {
+            "" => {}
+            "silent" => {
+                filter.state = "accepted".to_owned();
+                filter.silent = 1;
+            }
+            "pending" | "accepted" | "quarantined" | "rejected" | "revoked" | "retired" => {
+                filter.state = state.to_owned();
+            }
+            phase => {
+                filter.state = "accepted".to_owned();
+                filter.phase = phase.to_owned();
+                filter.silent = 0;
+            }
+        }
+        filter
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_")
+}
+
+/// Labels are a JSON object of strings, written without spaces.
+fn label_pattern(label: &str) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    match label.split_once('=') {
+        _ if label.is_empty() => String::new(),
+        Some((key, value)) => format!("%{}:{}%", escape(&quoted(key)), escape(&quoted(value))),
+        None => format!("%{}:%", escape(&quoted(label))),
+    }
+}
+
+/// Hosts that fit, after (that is, older than) `after`.
+pub(crate) async fn page(db: &Db, filter: &Filter, after: &str) -> sqlx::Result<Vec<HostRow>> {
+    let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
+    sqlx::query_as(
+        "SELECT h.* FROM host h LEFT JOIN host_live l ON l.host_uid = h.uid \
+         WHERE ($1 = '' OR h.uid < $1) AND ($2 = '' OR h.state = $2) \
+         AND ($3 = '' OR l.phase = $3) \
+         AND ($4 = -1 OR ($4 = 1 AND l.seen_at < $5) OR ($4 = 0 AND l.seen_at >= $5)) \
+         AND ($6 = '' OR LOWER(h.host_id) LIKE $6 ESCAPE '!' OR h.uid LIKE $6 ESCAPE '!' \
+         OR LOWER(h.evidence) LIKE $6 ESCAPE '!' OR h.address LIKE $6 ESCAPE '!' \
+         OR l.address LIKE $6 ESCAPE '!' OR LOWER(h.labels) LIKE $6 ESCAPE '!') \
+         AND ($7 = '' OR h.labels LIKE $7 ESCAPE '!') ORDER BY h.uid DESC LIMIT $8",
+    )
+    .bind(after)
+    .bind(&filter.state)
+    .bind(&filter.phase)
+    .bind(filter.silent)
+    .bind(filter.heard_since)
+    .bind(&filter.text)
+    .bind(&filter.label)
+    .bind(limit)
+    .fetch_all(db.reader())
+    .await
+}
+
+/// How many hosts are how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) all: i64,
+    pub(crate) pending: i64,
+    pub(crate) installing: i64,
+    pub(crate) running: i64,
+    pub(crate) degraded: i64,
+    pub(crate) silent: i64,
+}
+
+impl Counts {
+    /// Hosts that somebody should look at.
+    pub(crate) fn attention(&self) -> i64 {
+        self.degraded + self.silent
+    }
+}
+
+/// Counts all hosts; `heard_since` as in [`Filter`].
+pub(crate) async fn counts(db: &Db, heard_since: i64) -> sqlx::Result<Counts> {
+    let groups: Vec<(String, Option<String>, i64, i64)> = sqlx::query_as(
+        "SELECT h.state, l.phase, CASE WHEN l.seen_at < $1 THEN 1 ELSE 0 END AS late, COUNT(*) \
+         FROM host h LEFT JOIN host_live l ON l.host_uid = h.uid GROUP BY h.state, l.phase, late",
+    )
+    .bind(heard_since)
+    .fetch_all(db.reader())
+    .await?;
+    let mut counts = Counts::default();
+    for (state, phase, late, number) in groups {
+        counts.all += number;
+        match (state.as_str(), late, phase.as_deref()) {
+            ("pending", ..) => counts.pending += number,
+            ("accepted", 1, _) => counts.silent += number,
+            ("accepted", _, Some("installing")) => counts.installing += number,
+            ("accepted", _, Some("running")) => counts.running += number,
+            ("accepted", _, Some("degraded")) => counts.degraded += number,
+            _ => {}
+        }
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_type_is_no_pattern() {
+        let filter = Filter::new(" 50%_a! ", "", "", 0);
+        assert_eq!(filter.text, "%50!%!_a!!%");
+        for (label, want) in [
+            ("", ""),
+            ("site", "%\"site\":%"),
+            ("site=oslo", "%\"site\":\"oslo\"%"),
+            ("a\"b=", "%\"a\\\"b\":\"\"%"),
+        ] {
+            assert_eq!(Filter::new("", "", label, 0).label, want);
+        }
+    }
+
+    #[test]
+    fn a_state_is_of_the_hub_or_of_the_host() {
+        let filter = Filter::new("", "running", "", 7);
+        assert_eq!(
+            (filter.state.as_str(), filter.phase.as_str()),
+            ("accepted", "running")
+        );
+        assert_eq!(filter.silent, 0);
+        assert_eq!(Filter::new("", "silent", "", 7).silent, 1);
+        assert_eq!(Filter::new("", "pending", "", 7).silent, -1);
+    }
+}

@@ -1,0 +1,94 @@
+//! What the forms on a host's page do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::response::Response;
+use burin_api::desired::DiskChoice;
+use serde::Deserialize;
+
+use super::page::{self, Fields, Named};
+use crate::admin::auth::Actor;
+use crate::admin::hosts::{assign_to, change, relabel};
+use crate::admin::problem::Problem;
+use crate::admin::types::AssignRequest;
+use crate::db;
+use crate::db::hosts::HostRow;
+use crate::state::Hub;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LabelsForm {
+    labels: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AssignForm {
+    profile: String,
+    #[serde(default)]
+    disk: String,
+    #[serde(default)]
+    wipe: String,
+    #[serde(default)]
+    reinstall: String,
+}
+
+async fn host(hub: &Hub, uid: &str) -> Result<HostRow, Problem> {
+    let mut conn = hub.db.reader().acquire().await?;
+    db::hosts::get(&mut conn, uid)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("no host has the uid `{uid}`")))
+}
+
+/// Approve, deny, retire, revoke, release.
+pub(super) async fn act(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Named((uid, action)): Named<(String, String)>,
+) -> Result<Response, Problem> {
+    let host = host(&hub, &uid).await?;
+    change(&hub, &actor, &host, &action).await?;
+    Ok(page::go(&format!("/hosts/{uid}?done={action}")))
+}
+
+pub(super) async fn label(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Named(uid): Named<String>,
+    Fields(form): Fields<LabelsForm>,
+) -> Result<Response, Problem> {
+    let host = host(&hub, &uid).await?;
+    relabel(&hub, &actor, &host, &read_labels(&form.labels)?).await?;
+    Ok(page::go(&format!("/hosts/{uid}?done=labels")))
+}
+
+/// One `key=value` a line.
+pub(super) fn read_labels(text: &str) -> Result<BTreeMap<String, String>, Problem> {
+    let mut labels = BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (key, value) = line
+            .split_once('=')
+            .ok_or_else(|| Problem::bad_input(format!("`{line}` is not KEY=VALUE")))?;
+        labels.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    Ok(labels)
+}
+
+pub(super) async fn assign(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Named(uid): Named<String>,
+    Fields(form): Fields<AssignForm>,
+) -> Result<Response, Problem> {
+    let host = host(&hub, &uid).await?;
+    let asked = AssignRequest {
+        profile: form.profile,
+        disk: (!form.disk.is_empty()).then_some(DiskChoice {
+            serial: form.disk,
+            wipe: !form.wipe.is_empty(),
+            reinstall: !form.reinstall.is_empty(),
+        }),
+    };
+    assign_to(&hub, &actor, &host, &asked).await?;
+    Ok(page::go(&format!("/hosts/{uid}?done=assignment")))
+}
