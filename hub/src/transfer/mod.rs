@@ -21,8 +21,9 @@ const FORMAT: u32 = 1;
 const TABLES: &[(&str, &str)] = &[
     ("counter", "name"),
     ("owner", "hub_id"),
-    ("admin", "name"),
+    ("person", "name"),
     ("login", "id_hash"),
+    ("login_failure", "name_hash"),
     ("api_key", "id"),
     ("registry", "host"),
     ("profile_version", "name, version"),
