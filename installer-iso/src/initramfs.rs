@@ -226,7 +226,11 @@ fn certificates(tree: &Path) -> Result<Vec<u8>> {
     Ok(all)
 }
 
-fn console_font(tree: &Path) -> Result<Vec<u8>> {
+/// The console font of an ISO, unpacked, out of a package tree.
+///
+/// # Errors
+/// It is missing, or lacks what a QR code is drawn with.
+pub fn console_font(tree: &Path) -> Result<Vec<u8>> {
     let path = tree.join(FONT);
     let mut bytes = Vec::new();
     let packed = read(&path)?;

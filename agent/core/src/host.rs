@@ -86,6 +86,8 @@ pub struct DeviceTree {
     pub compatible: Vec<String>,
     pub model: String,
     pub serial: String,
+    /// What the system on a chip says of itself: `serial_number` of `/sys/devices/soc0`.
+    pub soc: String,
 }
 
 /// `MemTotal` of `/proc/meminfo`, in bytes.
@@ -155,7 +157,8 @@ pub fn dmi(attribute: &dyn Fn(&str) -> Option<String>) -> Dmi {
 
 /// Reads the device tree through `property`, which returns the bytes of a file of
 /// `/proc/device-tree`. Strings there end with a zero byte, lists are strings one after another.
-pub fn device_tree(property: &dyn Fn(&str) -> Option<Vec<u8>>) -> DeviceTree {
+/// `soc` is the text of `/sys/devices/soc0/serial_number`.
+pub fn device_tree(property: &dyn Fn(&str) -> Option<Vec<u8>>, soc: Option<&str>) -> DeviceTree {
     let strings = |name: &str| -> Vec<String> {
         let bytes = property(name).unwrap_or_default();
         bytes
@@ -169,6 +172,7 @@ pub fn device_tree(property: &dyn Fn(&str) -> Option<Vec<u8>>) -> DeviceTree {
         compatible: strings("compatible"),
         model: first("model"),
         serial: first("serial-number"),
+        soc: clean(soc.unwrap_or_default()),
     }
 }
 

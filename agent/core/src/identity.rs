@@ -274,6 +274,7 @@ fn first_usable(facts: &HostFacts, skipped: &mut Vec<Skipped>) -> Option<(Source
     let product = serial(&[&dmi.sys_vendor, &dmi.product_name], &dmi.product_serial);
     let board = serial(&[&dmi.board_vendor], &dmi.board_serial);
     let device = serial(&[&tree.model], &tree.serial);
+    let soc = serial(&[&tree.model], &tree.soc);
     let sources = [
         (
             Source::SmbiosUuid,
@@ -289,6 +290,7 @@ fn first_usable(facts: &HostFacts, skipped: &mut Vec<Skipped>) -> Option<(Source
         ),
         (Source::BoardSerial, &dmi.board_serial, board.0, board.1),
         (Source::DeviceTree, &tree.serial, device.0, device.1),
+        (Source::DeviceTree, &tree.soc, soc.0, soc.1),
     ];
     for (source, shown, value, junk) in sources {
         match junk {

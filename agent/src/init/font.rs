@@ -33,13 +33,17 @@ pub(super) fn set(root: &Path) -> Result<()> {
 
 /// A font as the kernel takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Font {
-    pub(super) glyphs: Glyphs,
-    pub(super) map: Vec<Unipair>,
+pub struct Font {
+    pub glyphs: Glyphs,
+    /// Which glyph shows which code point.
+    pub map: Vec<Unipair>,
 }
 
 /// Reads a PSF font of either version.
-pub(super) fn parse(bytes: &[u8]) -> Result<Font> {
+///
+/// # Errors
+/// When it is none, is cut short, or is larger than the kernel takes.
+pub fn parse(bytes: &[u8]) -> Result<Font> {
     match bytes {
         [0x36, 0x04, ..] => psf1(bytes),
         [0x72, 0xb5, 0x4a, 0x86, ..] => psf2(bytes),

@@ -3,7 +3,7 @@
 
 pub mod drivers;
 pub(crate) mod early;
-mod font;
+pub mod font;
 mod leave;
 pub(crate) mod panic;
 pub(crate) mod say;

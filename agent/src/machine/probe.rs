@@ -40,6 +40,7 @@ pub fn look(root: &Path) -> Seen {
     }
     let table = root.join("sys/firmware/dmi/tables/DMI");
     note_unreadable(&table, &mut unreadable);
+    let soc = file::read_text(&root.join("sys/devices/soc0/serial_number"), LIMIT).ok();
     let facts = HostFacts {
         arch: std::env::consts::ARCH.to_owned(),
         kernel,
@@ -54,9 +55,10 @@ pub fn look(root: &Path) -> Seen {
             .ok()
             .and_then(|bytes| installed_memory(&bytes)),
         dmi,
-        device_tree: host::device_tree(&|name| {
-            file::read(&root.join("proc/device-tree").join(name), LIMIT).ok()
-        }),
+        device_tree: host::device_tree(
+            &|name| file::read(&root.join("proc/device-tree").join(name), LIMIT).ok(),
+            soc.as_deref(),
+        ),
         disks: disks(root),
         links: links(root),
         modaliases: module::modaliases(root).into_iter().collect(),

@@ -4,6 +4,7 @@
 //! by sleeping; each wait ends at what the console or the hub says, or at a deadline many times longer.
 
 mod bytes;
+mod console;
 mod gate;
 mod installed;
 mod interrupted;

@@ -53,9 +53,10 @@ fn dmi_values_are_trimmed_and_cleaned() {
 #[test]
 fn a_jetson_is_known_by_its_device_tree() {
     let tree = |compatible: &str| HostFacts {
-        device_tree: device_tree(&|name| {
-            (name == "compatible").then(|| compatible.as_bytes().to_vec())
-        }),
+        device_tree: device_tree(
+            &|name| (name == "compatible").then(|| compatible.as_bytes().to_vec()),
+            None,
+        ),
         ..HostFacts::default()
     };
     assert!(tree("nvidia,p3737-0000+p3701-0000\0nvidia,p3701-0000\0nvidia,tegra234\0").is_jetson());
@@ -332,7 +333,7 @@ proptest! {
     fn no_text_makes_a_parser_panic(text in ".{0,400}", bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = (memory(&text), cpu(&text), uptime(&text), installed_memory(&bytes));
         let _ = dmi(&|_| Some(text.clone()));
-        let _ = device_tree(&|_| Some(bytes.clone()));
+        let _ = device_tree(&|_| Some(bytes.clone()), std::str::from_utf8(&bytes).ok());
         let _ = disk("sda", &text, &|_| Some(bytes.clone()), Vec::new());
         let _ = link("eth0", &text, None, &|_| Some(text.clone()));
         let _ = is_disk_name(&text);
