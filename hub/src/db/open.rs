@@ -75,3 +75,58 @@ fn private(file: &Path) -> anyhow::Result<()> {
     made.map(drop)
         .with_context(|| format!("making the database {}", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::db::{Db, Place, events};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_of_the_first_version_keeps_its_events_and_goes_on_counting() {
+        sqlx::any::install_default_drivers();
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/hub.db?mode=rwc", dir.path().display());
+        let old = sqlx::AnyPool::connect(&url).await.unwrap();
+        MIGRATIONS.run_to(1, &old).await.unwrap();
+        let rows = "INSERT INTO host VALUES \
+             ('u', 'h', 's', 'accepted', '', NULL, '', '', '', '', 0, 0, 0, 0, ''); \
+             INSERT INTO event VALUES (41, 'u', 'a', 1, '{}'); \
+             INSERT INTO audit VALUES (7, 1, 'x', 'y', 'z', 'hash');";
+        old.execute(sqlx::raw_sql(rows)).await.unwrap();
+        old.close().await;
+
+        let db = Db::open(&Place::in_folder(dir.path())).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        events::store(&mut tx, "u", "a", "{}", 2).await.unwrap();
+        events::store(&mut tx, "u", "b", "{}", 2).await.unwrap();
+        crate::db::audit::record(&mut tx, "x", "y", "z", 2)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let numbers: Vec<(String, i64)> =
+            sqlx::query_as("SELECT id, received_at FROM event ORDER BY number")
+                .fetch_all(db.reader())
+                .await
+                .unwrap();
+        assert_eq!(numbers, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+        let audit: Vec<i64> = sqlx::query_scalar("SELECT number FROM audit ORDER BY number")
+            .fetch_all(db.reader())
+            .await
+            .unwrap();
+        assert_eq!(audit, [7, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_may_be_named_with_signs_that_mean_something_in_a_url() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a b", "50%25", "q?mode=ro", "h#x", "ü"] {
+            let folder = dir.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let db = Db::open(&Place::in_folder(&folder)).await.unwrap();
+            drop(db.begin().await.unwrap());
+            db.close().await;
+            assert!(folder.join("hub.db").exists(), "{name}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::host::{Host, code};
-use crate::support::{Site, database};
+use crate::support::{Site, copy_of, database};
 use burin_api::dsse::PublicKey;
 use burin_api::event::{Event, EventKind, Progress};
 use burin_api::message::{Phase, SyncAnswer};
@@ -267,4 +267,37 @@ impl PublicKeyText<'_> {
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|part| part == needle)
+}
+
+/// What a hub that died at this moment would have left behind: the files as they are.
+fn left_behind(site: &Site) -> tempfile::TempDir {
+    let folder = copy_of(site.folder.path());
+    for name in ["hub.db", "hub.db-wal", database::NOTE] {
+        let file = site.folder.path().join(name);
+        if file.exists() {
+            std::fs::copy(&file, folder.path().join(name)).unwrap();
+        }
+    }
+    folder
+}
+
+#[tokio::test]
+async fn a_hub_that_dies_after_its_answer_has_forgotten_nothing() {
+    let site = Site::with(|args| args.interval = Some(1)).await;
+    let (mut host, uid) = active(&site).await;
+    let mut body = host.sync_body(Phase::Installing);
+    body.events = vec![event(1)];
+    let envelope = host.seal_sync(&body);
+    let answer: SyncAnswer = host.send(&site, "sync", &envelope).await.unwrap();
+    assert_eq!(answer.events_stored, Some(1));
+
+    let site = Site::at(left_behind(&site), |args| args.interval = Some(1)).await;
+    let replayed = host.send::<SyncAnswer>(&site, "sync", &envelope).await;
+    assert_eq!(code(replayed), "sequence");
+    let seen = site.get(&format!("/api/v1/hosts/{uid}")).await;
+    assert_eq!(seen["phase"], "installing");
+    let events = site.get(&format!("/api/v1/events?host={uid}")).await;
+    assert_eq!(events["items"].as_array().unwrap().len(), 1);
+    let body = host.sync_body(Phase::Installing);
+    host.sync(&site, &body).await.unwrap();
 }

@@ -10,6 +10,7 @@ use burin_hub::serve;
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
+use crate::commands::program;
 use crate::support::host::{Host, code, reason};
 use crate::support::{Site, copy_of, postgres};
 
@@ -171,4 +172,66 @@ async fn what_one_hub_has_seen_another_does_not_take_again() {
     let body = host.sync_body(Phase::Installing);
     let over = code(host.sync(&other, &body).await);
     assert!(["revoked", "session_unknown"].contains(&&*over), "{over}");
+}
+
+#[tokio::test]
+async fn a_hub_goes_on_after_the_server_cut_all_its_connections() {
+    let url = postgres::database().await;
+    let place = Place::Server(Secret::new(url.clone()));
+    let site = Site::with(|args| {
+        args.database = place;
+        args.interval = Some(1);
+    })
+    .await;
+    let token = site.token(json!({})).await;
+    let mut host = Host::boot(&site, "S1", "b1").await;
+    let uid = host.join(&site, &token).await;
+    host.open(&site, &uid).await.unwrap();
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    for _ in 0..3 {
+        let cut: i64 = sqlx::query_scalar(
+            "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+        assert!(cut > 0);
+        // A request may meet a connection that is just being cut; it is told to come again.
+        let body = host.sync_body(Phase::Installing);
+        if let Err(refusal) = host.sync(&site, &body).await {
+            assert_eq!(
+                (refusal.code.as_str(), refusal.retry_after),
+                ("busy", Some(5))
+            );
+            let body = host.sync_body(Phase::Installing);
+            host.sync(&site, &body).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_password_is_in_no_log_however_much_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres::database().await;
+    let wrong = format!("{}-and-wrong", postgres::PASSWORD);
+    for (password, said) in [
+        (wrong.as_str(), "the password is wrong"),
+        (postgres::PASSWORD, "DEBUG"),
+    ] {
+        let done = program()
+            .arg("export")
+            .arg(folder.path().join("file"))
+            .env("BURIN_LOG", "trace")
+            .env(
+                "BURIN_DATABASE_URL",
+                postgres::as_person(&url, password).await,
+            )
+            .output()
+            .await
+            .unwrap();
+        let log = String::from_utf8(done.stderr).unwrap();
+        assert!(log.contains(said), "{log}");
+        assert!(!log.contains(postgres::PASSWORD), "{log}");
+    }
 }
