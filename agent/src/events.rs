@@ -40,6 +40,9 @@ pub struct Events {
 #[derive(Debug)]
 struct Shared {
     boot_id: String,
+    /// When this stream began, milliseconds since the boot: an agent that is started again in the same
+    /// boot counts from 1 again, and its events are not those of its earlier life.
+    began: u64,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
 }
@@ -62,9 +65,14 @@ impl Events {
     /// An empty stream of this boot.
     #[must_use]
     pub fn new(boot_id: &str) -> Self {
+        Self::since(monotonic(), boot_id)
+    }
+
+    fn since(began: u64, boot_id: &str) -> Self {
         Self {
             shared: Arc::new(Shared {
                 boot_id: boot_id.to_owned(),
+                began,
                 state: Mutex::new(State {
                     sequence: 0,
                     operation: String::new(),
@@ -236,10 +244,11 @@ impl Events {
         let causes = causes.into_iter().take(CAUSES).map(|it| capped(it, CAUSE));
         let mut state = self.lock();
         state.sequence += 1;
+        let Shared { boot_id, began, .. } = &*self.shared;
         let event = Event {
-            id: format!("{}:{}", self.shared.boot_id, state.sequence),
+            id: format!("{boot_id}:{began}:{}", state.sequence),
             sequence: state.sequence,
-            boot_id: self.shared.boot_id.clone(),
+            boot_id: boot_id.clone(),
             monotonic: monotonic(),
             time: wall_clock(),
             operation: state.operation.clone(),

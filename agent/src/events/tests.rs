@@ -3,18 +3,28 @@ use burin_api::message::Phase;
 
 #[test]
 fn events_are_numbered_and_read_at_each_readers_pace() {
-    let events = Events::new("boot");
+    let events = Events::since(7, "boot");
     events.started("pull");
     events.failed("pull", &anyhow::anyhow!("reset").context("reading"));
     events.done("pull");
     let first = events.after(0, 2);
     assert_eq!(
         first.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(),
-        ["boot:1", "boot:2"]
+        ["boot:7:1", "boot:7:2"]
     );
     assert_eq!(first[1].causes, ["reset"]);
     assert_eq!(events.after(2, 10).len(), 1);
     assert_eq!(events.after(3, 10), []);
+}
+
+#[test]
+fn an_agent_that_is_started_again_repeats_no_id() {
+    let ids = [7, 9001].map(|began| {
+        let events = Events::since(began, "boot");
+        events.note("starting");
+        events.after(0, 1)[0].id.clone()
+    });
+    assert_ne!(ids[0], ids[1]);
 }
 
 #[test]

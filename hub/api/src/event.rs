@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Something that happened on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Unique for ever: boot ID and number. The hub stores each once.
+    /// Unique for ever: boot ID, start of the agent and number. The hub stores each once.
     pub id: String,
-    /// Grows by one within a boot.
+    /// Grows by one from the agent's start on.
     pub sequence: u64,
     pub boot_id: String,
     /// Milliseconds since this boot.
