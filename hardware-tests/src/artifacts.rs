@@ -91,10 +91,20 @@ impl Artifacts {
     /// # Errors
     /// When the builder refuses or fails.
     pub fn make_iso(&self, user_data: &Path, out: &Path) -> Result<()> {
+        self.make_iso_with(&[], user_data, out)
+    }
+
+    /// As [`Self::make_iso`], with more `parameters` for the installer's kernel.
+    ///
+    /// # Errors
+    /// As [`Self::make_iso`].
+    pub fn make_iso_with(&self, parameters: &[&str], user_data: &Path, out: &Path) -> Result<()> {
         let mut command = Command::new(self.iso());
         command.arg("build").arg("--agent").arg(self.burin());
         command.arg("--user-data").arg(user_data);
-        command.arg("--extra-cmdline=console=ttyS0");
+        for parameter in [&["console=ttyS0"], parameters].concat() {
+            command.arg(format!("--extra-cmdline={parameter}"));
+        }
         command.arg("--out").arg(out);
         process::output(&mut command).context("making the ISO")?;
         Ok(())

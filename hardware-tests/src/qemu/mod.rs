@@ -135,6 +135,27 @@ impl Qemu {
         Ok(())
     }
 
+    /// Stops the machine's clock and everything in it, as it is.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.on()?.qmp.execute("stop", &json!({}))?;
+        Ok(())
+    }
+
+    /// Has the kernel kill the process that needs the most memory, by the `f` of its system request key
+    /// (kernel documentation, admin-guide/sysrq) on the serial console: a break, then the letter.
+    /// The kernel must be started with `sysrq_always_enabled`.
+    ///
+    /// # Errors
+    /// When the machine is off.
+    pub fn kill_the_largest_process(&mut self) -> Result<()> {
+        let console = json!({ "id": "serial0" });
+        self.on()?.qmp.execute("chardev-send-break", &console)?;
+        self.type_text("f")
+    }
+
     /// Presses the power button for a moment: an orderly system shuts down.
     ///
     /// # Errors
