@@ -23,14 +23,15 @@ use tokio::time::timeout;
 /// Far above what anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The hub's program, built once: it belongs to another package, so cargo does not build it for us.
+/// The hub's program, built once: it belongs to another package, so cargo does not build it for us. The
+/// whole workspace unites the same features as a run of all tests, so that nothing is compiled twice.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
         let profile = test.ancestors().nth(2).unwrap().to_owned();
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "burin-hub"])
+            .args(["build", "--quiet", "--workspace", "--bin", "burin-hub"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .unwrap();

@@ -3,12 +3,14 @@
 mod choose;
 mod content;
 mod partitions;
+mod unfinished;
 
 use serde::{Deserialize, Serialize};
 
 pub use choose::{BurinContent, Candidate, Chosen, Content, Policy, Refusal, choose};
 pub use content::{GptEntry, HEAD_BYTES, Signatures, TAIL_BYTES, signatures};
 pub use partitions::{ESP_BYTES, Guids, LayoutError, compute, least_disk};
+pub use unfinished::{MARK_AT, MARK_BYTES, mark};
 
 /// Bytes of the system partition unless user-data says otherwise.
 pub const DEFAULT_SYSTEM: u64 = 24 << 30;

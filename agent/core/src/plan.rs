@@ -239,7 +239,3 @@ fn boot(generation: u64, kubernetes: bool, seen: &Seen) -> Vec<Step> {
     }
     steps
 }
-
-#[cfg(test)]
-#[path = "plan_tests.rs"]
-mod tests;

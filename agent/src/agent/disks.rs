@@ -43,6 +43,7 @@ fn look_at(paths: &Paths, disk: &Disk) -> Found {
     let (content, layout) = match read {
         Err(err) => (Content::Unreadable(format!("{err:#}")), None),
         Ok(found) if found.is_empty() => (Content::Empty, None),
+        Ok(found) if found.unfinished.is_some() => unfinished(disk, &found),
         Ok(found) if found.is_burin() => {
             let content = burin_content(paths, disk, &found);
             let operation = content.operation.clone().unwrap_or_default();
@@ -58,6 +59,18 @@ fn look_at(paths: &Paths, disk: &Disk) -> Found {
         },
         layout,
     }
+}
+
+/// An installation that ended before its file systems were whole: what is in the partitions says
+/// nothing, and is not looked at.
+fn unfinished(disk: &Disk, found: &Signatures) -> (Content, Option<Layout>) {
+    let content = BurinContent {
+        operation: found.unfinished.clone(),
+        readable: true,
+        ..BurinContent::default()
+    };
+    let operation = content.operation.clone().unwrap_or_default();
+    (Content::Burin(content), layout(disk, found, &operation))
 }
 
 /// Kernel name of the disk that carries the installer's ISO.
@@ -308,6 +321,29 @@ mod tests {
         assert!(matches!(found[1].candidate.content, Content::Unreadable(_)));
         assert_eq!(describe(&found, &facts.disks[0]), "empty");
         assert!(half_finished(&paths, &found).is_none());
+    }
+
+    #[test]
+    fn a_disk_that_was_being_partitioned_is_no_live_host() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        let operation = "0f3c1a52-7a10-4a52-9c5f-5d2f7cf0a001";
+        let mut bytes = vec![0; 4 << 20];
+        let block = burin_core::layout::mark(operation);
+        bytes[1 << 20..][..block.len()].copy_from_slice(&block);
+        std::fs::write(root.path().join("dev/vda"), bytes).unwrap();
+        let facts = HostFacts {
+            disks: vec![disk("vda", 4 << 20)],
+            ..HostFacts::default()
+        };
+        let found = look(&paths, &facts);
+        assert!(half_finished(&paths, &found).is_none(), "nothing to resume");
+        let Content::Burin(content) = &found[0].candidate.content else {
+            panic!("{found:?}");
+        };
+        assert_eq!(content.operation.as_deref(), Some(operation));
+        assert!(content.readable && !content.identity && !content.installed);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use burin_core::layout::{Layout, Partition};
+use burin_core::layout::{Layout, MARK_AT, Partition, mark};
 use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
 use gpt::partition_types::{EFI, LINUX_FS, Type};
@@ -91,6 +91,17 @@ fn zero(disk: &mut (impl Write + Seek), start: u64, length: u64) -> std::io::Res
         left -= part as u64;
     }
     Ok(())
+}
+
+/// Marks a wiped disk as one that this installation is about to partition. Formatting the EFI
+/// system partition, after the other two, takes the mark away.
+///
+/// # Errors
+/// When the disk cannot be written.
+pub fn write_mark(disk: &mut (impl Write + Seek), layout: &Layout) -> Result<()> {
+    disk.seek(SeekFrom::Start(MARK_AT))
+        .and_then(|_| disk.write_all(&mark(&layout.disk_guid)))
+        .with_context(|| format!("marking {} as being partitioned", layout.disk))
 }
 
 /// Writes protective MBR, GPT and its copy.

@@ -1,4 +1,5 @@
 use super::*;
+use burin_core::layout::{HEAD_BYTES, Signatures, TAIL_BYTES, signatures};
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
@@ -148,4 +149,132 @@ proptest! {
             prop_assert_eq!(entries, expected(&wanted));
         }
     }
+}
+
+/// A disk that keeps each write of a sector apart, so that a power cut can take any of them.
+#[derive(Debug)]
+struct Recorder {
+    disk: File,
+    writes: Vec<(u64, Vec<u8>)>,
+}
+
+impl Read for Recorder {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.disk.read(buffer)
+    }
+}
+
+impl Seek for Recorder {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.disk.seek(to)
+    }
+}
+
+impl Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let at = self.disk.stream_position()?;
+        let room = usize::try_from(512 - at % 512).unwrap();
+        let part = &bytes[..bytes.len().min(room)];
+        self.writes.push((at, part.to_vec()));
+        self.disk.write(part)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A wiped disk with the mark, and what writing the table writes.
+fn marked(layout: &Layout) -> (File, Vec<(u64, Vec<u8>)>) {
+    let mut start = disk();
+    write_mark(&mut start, layout).unwrap();
+    let mut copy = disk();
+    write_mark(&mut copy, layout).unwrap();
+    let recorder = Recorder {
+        disk: copy,
+        writes: Vec::new(),
+    };
+    (start, write_table(recorder, layout).unwrap().writes)
+}
+
+fn seen(disk: &mut File, sector: u32) -> Signatures {
+    let mut read = |from: SeekFrom, length: usize| {
+        disk.seek(from).unwrap();
+        let mut bytes = vec![0; length];
+        disk.read_exact(&mut bytes).unwrap();
+        bytes
+    };
+    let head = read(SeekFrom::Start(0), HEAD_BYTES);
+    let back = i64::try_from(TAIL_BYTES).unwrap();
+    let tail = read(SeekFrom::End(-back), TAIL_BYTES);
+    signatures(&head, &tail, sector)
+}
+
+/// The kernel, the controller and the disk may each write what was not flushed in any order.
+#[test]
+fn a_power_cut_while_the_table_is_written_leaves_a_disk_that_is_ours() {
+    for sector in [512, 4096] {
+        let wanted = layout(sector);
+        let (_, writes) = marked(&wanted);
+        assert!(writes.len() > 60, "{} writes", writes.len());
+        for n in 0..writes.len() {
+            // All up to the n-th, the n-th alone, all but the n-th.
+            let cuts: [&dyn Fn(usize) -> bool; 3] = [&|i| i <= n, &|i| i == n, &|i| i != n];
+            for cut in cuts {
+                let (mut disk, _) = marked(&wanted);
+                for (_, (at, bytes)) in writes.iter().enumerate().filter(|(i, _)| cut(*i)) {
+                    disk.seek(SeekFrom::Start(*at)).unwrap();
+                    disk.write_all(bytes).unwrap();
+                }
+                let found = seen(&mut disk, sector).unfinished;
+                assert_eq!(found.as_ref(), Some(&wanted.disk_guid), "{sector}, {n}");
+            }
+        }
+    }
+}
+
+/// File systems are being made on all of the disk, up to its end.
+#[test]
+fn a_marked_disk_is_ours_whatever_its_partitions_hold() {
+    let wanted = layout(512);
+    let (disk, _) = marked(&wanted);
+    let mut disk = write_table(disk, &wanted).unwrap();
+    for at in [9 * MIB + 1080, 25 * MIB, 64 * MIB - (400 << 10)] {
+        disk.seek(SeekFrom::Start(at)).unwrap();
+        disk.write_all(b"\x53\xef and more").unwrap();
+    }
+    let found = seen(&mut disk, 512);
+    assert_eq!(found.unfinished, Some(wanted.disk_guid));
+    assert!(found.is_burin());
+}
+
+#[test]
+fn a_mark_under_anything_that_is_not_ours_is_worth_nothing() {
+    let wanted = layout(512);
+    let mut other = layout(512);
+    other.disk_guid = "0f3c1a52-7a10-4a52-9c5f-5d2f7cf0afff".to_owned();
+    let (mut foreign, _) = marked(&wanted);
+    foreign = write_table(foreign, &other).unwrap();
+    assert_eq!(seen(&mut foreign, 512).unfinished, None, "another table");
+
+    for (at, bytes) in [
+        (0, &b"boot code"[..]),
+        (446, b"\x80\0\0\0\x83"),
+        (512, b"LABELONE"),
+        (40 * 512 - 8, b"embedded"),
+        (512 * 100, b"core.img"),
+        (MIB, b"x"),
+        (MIB + 4000, b"x"),
+        (64 * MIB - 4096, b"\xfc\x4e\x2b\xa9"),
+        (64 * MIB - (512 << 10), b"data"),
+    ] {
+        let (mut disk, _) = marked(&wanted);
+        disk.seek(SeekFrom::Start(at)).unwrap();
+        disk.write_all(bytes).unwrap();
+        let found = seen(&mut disk, 512);
+        assert_eq!(found.unfinished, None, "{bytes:?} at {at}");
+        assert!(!found.is_empty(), "{bytes:?} at {at} is overlooked");
+    }
+    let (mut marked, _) = marked(&wanted);
+    assert_eq!(seen(&mut marked, 512).unfinished, Some(wanted.disk_guid));
 }

@@ -84,6 +84,22 @@ mod tests {
         }
     }
 
+    /// The mark of an unfinished installation lies here until the ESP is made.
+    #[test]
+    fn formatting_takes_the_mark_away() {
+        use burin_core::layout::{MARK_BYTES, mark};
+        use std::io::Read as _;
+        let operation = "0f3c1a52-7a10-4a52-9c5f-5d2f7cf0a001";
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(300 * MIB).unwrap();
+        file.write_all(&mark(operation)).unwrap();
+        format(&mut file, 512, *b"BURIN-ESP  ", 1).unwrap();
+        let mut block = vec![0; MARK_BYTES];
+        file.rewind().unwrap();
+        file.read_exact(&mut block).unwrap();
+        assert!(!block.windows(6).any(|it| it == b"burin:"));
+    }
+
     #[test]
     fn a_device_too_small_for_fat32_is_refused() {
         let mut small = tempfile::tempfile().unwrap();

@@ -53,6 +53,8 @@ pub async fn perform(ctx: &Context, layout: &Layout) -> Result<Outcome> {
         ensure_ext4(root, &node, block::NAMES[2], &DATA)?;
         mount_ext4(&node, &paths.data)?;
     }
+    // Last: it takes the mark of an unfinished installation away, which says that no file system
+    // here may be believed.
     if missing(&paths.esp) {
         let node = node(root, &layout.esp)?;
         ensure_esp(&node, layout)?;

@@ -60,10 +60,14 @@ fn write(node: &Path, layout: &Layout) -> Result<()> {
         .because(err)
     })?;
     let size = ioctl::size(&disk)?;
+    let syncing = || format!("syncing {}", node.display());
     block::wipe(&mut disk, size, layout)?;
+    disk.sync_all().with_context(syncing)?;
+    // From here on a power cut leaves a disk that is known as this installation's.
+    block::write_mark(&mut disk, layout)?;
+    disk.sync_all().with_context(syncing)?;
     let disk = block::write_table(disk, layout)?;
-    disk.sync_all()
-        .with_context(|| format!("syncing {}", node.display()))?;
+    disk.sync_all().with_context(syncing)?;
     ioctl::drop_cache(&disk)?;
     if !block::carries(&disk, layout) {
         return Err(Failure::again(format!(

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unfinished::unfinished;
+
 /// Bytes of a disk's start that are looked at: VMFS keeps its signature at 1 MiB, ZFS its labels
 /// up to 256 KiB.
 pub const HEAD_BYTES: usize = (1 << 20) + 4096;
@@ -33,6 +35,16 @@ pub struct Signatures {
     pub partitions: Vec<GptEntry>,
     /// Everything else that was found, for example `ext4`, `LUKS`, or `unknown data`.
     pub found: Vec<String>,
+    /// The installation that was about to make its file systems here when it ended. It holds no
+    /// identity and nobody's data, also when its table is not whole.
+    pub unfinished: Option<String>,
+}
+
+/// The names of burin's partitions, in their order.
+const NAMES: [&str; 3] = ["burin-esp", "burin-system", "burin-data"];
+
+pub(super) fn is_name(name: &str) -> bool {
+    NAMES.contains(&name)
 }
 
 impl Signatures {
@@ -46,7 +58,7 @@ impl Signatures {
     /// change that.
     pub fn is_burin(&self) -> bool {
         let names: Vec<&str> = self.partitions.iter().map(|p| p.name.as_str()).collect();
-        names == ["burin-esp", "burin-system", "burin-data"]
+        names == NAMES
     }
 
     /// For people: `gpt (3 partitions)`, `ext4`, `empty`.
@@ -132,7 +144,10 @@ const FIXED: [(&str, usize, &[u8]); 33] = [
 pub fn signatures(head: &[u8], tail: &[u8], sector: u32) -> Signatures {
     let mut out = Signatures::default();
     let sector = if sector == 4096 { 4096 } else { 512 };
-    if let Some(partitions) = gpt(head, sector) {
+    let table = gpt(head, sector);
+    let ours = table.as_ref().map(|(disk, all)| (disk.as_str(), &all[..]));
+    out.unfinished = unfinished(head, tail, sector, ours);
+    if let Some((_, partitions)) = table {
         "gpt".clone_into(&mut out.table);
         out.partitions = partitions;
     } else if gpt_behind(tail, sector) {
@@ -215,9 +230,9 @@ fn gpt_behind(tail: &[u8], sector: usize) -> bool {
         == Some(b"EFI PART")
 }
 
-/// Partitions of the primary GPT (UEFI 2.10, 5.3). Checksums are not looked at: a damaged table is
+/// The disk's GUID and the partitions of the primary GPT (UEFI 2.10, 5.3). Checksums are not looked at: a damaged table is
 /// somebody's table as well.
-fn gpt(head: &[u8], sector: usize) -> Option<Vec<GptEntry>> {
+fn gpt(head: &[u8], sector: usize) -> Option<(String, Vec<GptEntry>)> {
     let header = head.get(sector..sector + 92)?;
     if !header.starts_with(b"EFI PART") {
         return None;
@@ -227,9 +242,10 @@ fn gpt(head: &[u8], sector: usize) -> Option<Vec<GptEntry>> {
         .checked_mul(sector)?;
     let count = le32(header, 80)?.min(128);
     let length = usize::try_from(le32(header, 84)?).ok()?;
+    let disk = guid(&header[56..72]);
     let mut out = Vec::new();
     if !(128..=4096).contains(&length) {
-        return Some(out);
+        return Some((disk, out));
     }
     for number in 0..count {
         let at = table.checked_add(usize::try_from(number).ok()? * length)?;
@@ -241,28 +257,33 @@ fn gpt(head: &[u8], sector: usize) -> Option<Vec<GptEntry>> {
         }
         let (first, last) = (le64(entry, 32)?, le64(entry, 40)?);
         let bytes = |blocks: u64| blocks.saturating_mul(sector as u64);
-        let units: Vec<u16> = entry[56..128]
-            .chunks_exact(2)
-            .map(|c| u16::from_le_bytes([c[0], c[1]]))
-            .take_while(|c| *c != 0)
-            .collect();
         out.push(GptEntry {
             number: number + 1,
             kind: guid(&entry[..16]),
             guid: guid(&entry[16..32]),
             start: bytes(first),
             size: bytes(last.saturating_sub(first).saturating_add(1)),
-            name: String::from_utf16_lossy(&units)
-                .chars()
-                .map(|c| if c.is_control() { '?' } else { c })
-                .collect(),
+            name: entry_name(entry).unwrap_or_default(),
         });
     }
-    Some(out)
+    Some((disk, out))
+}
+
+/// The name in an entry of a GPT.
+pub(super) fn entry_name(entry: &[u8]) -> Option<String> {
+    let units: Vec<u16> = entry
+        .get(56..128)?
+        .chunks_exact(2)
+        .map(|c| u16::from_le_bytes([c[0], c[1]]))
+        .take_while(|c| *c != 0)
+        .collect();
+    let name = String::from_utf16_lossy(&units);
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    Some(name.chars().map(shown).collect())
 }
 
 /// The first three fields of a GUID are little-endian on disk.
-fn guid(b: &[u8]) -> String {
+pub(super) fn guid(b: &[u8]) -> String {
     let hex =
         |order: &[usize]| -> String { order.iter().map(|i| format!("{:02x}", b[*i])).collect() };
     format!(

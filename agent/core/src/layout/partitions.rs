@@ -1,6 +1,6 @@
 //! Where the partitions lie, in bytes.
 
-use super::{LEAST_DATA, Layout, Partition};
+use super::{LEAST_DATA, Layout, MARK_AT, Partition};
 
 /// Bytes of the EFI system partition.
 pub const ESP_BYTES: u64 = 1 << 30;
@@ -31,7 +31,7 @@ pub enum LayoutError {
 /// The smallest disk for a system partition of `system` bytes.
 pub fn least_disk(system: u64) -> u64 {
     // 1 MiB in front for the partition table, 1 MiB behind for its copy.
-    2 * ALIGN + ESP_BYTES + system + LEAST_DATA
+    MARK_AT + ALIGN + ESP_BYTES + system + LEAST_DATA
 }
 
 /// The partitions of a disk. Nothing is written; all sizes are checked here.
@@ -61,7 +61,7 @@ pub fn compute(
         start,
         size,
     };
-    let esp = partition(1, &guids.esp, ALIGN, ESP_BYTES);
+    let esp = partition(1, &guids.esp, MARK_AT, ESP_BYTES);
     let system = partition(2, &guids.system, esp.start + esp.size, system);
     let start = system.start + system.size;
     // The copy of the table needs 33 blocks of 512 or 5 of 4096; a whole MiB keeps the end aligned.

@@ -1,71 +1,18 @@
 //! Rules of the plan, over every kind of evidence.
 
-use super::*;
-use crate::layout::Partition;
-use burin_api::desired::{Health, Layer, LayerFacts, LayerKind};
+use burin_core::layout::Layout;
+use burin_core::plan::{Entry, Goal, Seen, Step, plan};
+use burin_core::record::Record;
 use proptest::prelude::*;
 
-fn layout() -> Layout {
-    let part = |number: u32| Partition {
-        number,
-        guid: format!("guid-{number}"),
-        start: u64::from(number) << 30,
-        size: 1 << 30,
-    };
-    Layout {
-        disk: "/dev/vda".to_owned(),
-        sector: 512,
-        disk_guid: "operation-1".to_owned(),
-        esp: part(1),
-        system: part(2),
-        data: part(3),
-    }
-}
+use crate::sample::{self, names};
 
-fn layer(name: &str, diff_ids: &[&str]) -> Layer {
-    Layer {
-        kind: LayerKind::Os,
-        name: name.to_owned(),
-        registry: "registry".to_owned(),
-        repository: name.to_owned(),
-        reference: String::new(),
-        manifest: String::new(),
-        blobs: diff_ids
-            .iter()
-            .map(|id| Blob {
-                digest: format!("blob-{id}"),
-                diff_id: (*id).to_owned(),
-                size: 1,
-                media_type: String::new(),
-                unpacked: 2,
-                entries: 3,
-            })
-            .collect(),
-        files: std::collections::BTreeMap::new(),
-        inline: std::collections::BTreeMap::new(),
-        replaces_system: false,
-        facts: LayerFacts::default(),
-    }
+fn layout() -> Layout {
+    sample::layout("operation-1")
 }
 
 fn goal() -> Goal {
-    Goal::Install {
-        layout: Box::new(layout()),
-        release: Box::new(Release {
-            name: "retail".to_owned(),
-            version: "1.0.0".to_owned(),
-            layers: vec![layer("os", &["a", "b"]), layer("k3s", &["b", "c"])],
-            kubernetes: None,
-            health: Health::default(),
-            cmdline: Vec::new(),
-            registries: Vec::new(),
-        }),
-        generation: 1,
-    }
-}
-
-fn names(steps: &[Step]) -> Vec<&'static str> {
-    steps.iter().map(Step::name).collect()
+    sample::goal(layout())
 }
 
 #[test]

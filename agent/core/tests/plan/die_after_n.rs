@@ -3,16 +3,22 @@
 
 use std::collections::BTreeSet;
 
-use burin_api::desired::{Blob, Health, Layer, LayerFacts, LayerKind, Release};
-use burin_core::layout::{Layout, Partition};
-use burin_core::plan::{Entry, Goal, Seen, Step, plan};
+use burin_core::host::Disk;
+use burin_core::layout::{BurinContent, Candidate, Content, Layout, Policy, Selector, choose};
+use burin_core::plan::{Entry, Seen, Step, plan};
 use burin_core::record::Record;
+
+use crate::sample::{goal, layout};
 
 /// A machine: what is on its disk outlives a power cut, the rest does not.
 #[derive(Debug, Clone, Default)]
 struct Machine {
     /// The partition table, with the operation that wrote it.
     table: Option<Layout>,
+    /// The operation that is about to make the file systems.
+    mark: Option<String>,
+    /// What was being written when the power went.
+    torn: BTreeSet<String>,
     /// Everything else on the disk.
     files: BTreeSet<String>,
     /// Whether the file systems are mounted: lost with the power.
@@ -48,6 +54,17 @@ impl Machine {
         Ok(())
     }
 
+    /// Something that a power cut can leave half-written.
+    fn in_two(&mut self, name: &str) -> Result<(), Died> {
+        self.effect(|it| {
+            it.torn.insert(name.to_owned());
+        })?;
+        self.effect(|it| {
+            it.torn.remove(name);
+            it.files.insert(name.to_owned());
+        })
+    }
+
     fn has(&self, names: &[&str]) -> bool {
         names.iter().all(|&name| self.files.contains(name))
     }
@@ -55,15 +72,27 @@ impl Machine {
     /// The effects of one step, in the order in which the real one makes them.
     fn perform(&mut self, step: &Step) -> Result<(), Died> {
         match step {
-            Step::Partition { layout } => self.effect(|it| {
-                it.files.clear();
-                it.mounted = false;
-                it.table = Some(layout.clone());
-            }),
+            Step::Partition { layout } => {
+                self.effect(|it| {
+                    *it = Self {
+                        left: it.left,
+                        effects: it.effects,
+                        ..Self::default()
+                    };
+                })?;
+                self.effect(|it| it.mark = Some(layout.disk_guid.clone()))?;
+                self.in_two("table")?;
+                self.table = Some(layout.clone());
+                Ok(())
+            }
             Step::MakeFilesystems { .. } => {
-                for name in ["mkfs esp", "mkfs system", "mkfs data"] {
+                for name in ["mkfs system", "mkfs data", "mkfs esp"] {
+                    if name == "mkfs esp" {
+                        // Where the mark lies.
+                        self.effect(|it| it.mark = None)?;
+                    }
                     if !self.has(&[name]) {
-                        self.write(&[name])?;
+                        self.in_two(name)?;
                     }
                 }
                 self.effect(|it| it.mounted = true)
@@ -89,6 +118,37 @@ impl Machine {
                 panic!("an installation has no such step: {step:?}")
             }
         }
+    }
+
+    /// What the disk looks like to an installer that starts.
+    fn content(&self) -> Content {
+        let burin = BurinContent {
+            readable: true,
+            ..BurinContent::default()
+        };
+        if let Some(operation) = self.mark.clone() {
+            return Content::Burin(BurinContent {
+                operation: Some(operation),
+                ..burin
+            });
+        }
+        if self.torn.contains("table") {
+            return Content::Foreign("mbr".to_owned());
+        }
+        if self.table.is_none() {
+            return Content::Empty;
+        }
+        Content::Burin(BurinContent {
+            identity: self.has(&["key"]),
+            installed: self.has(&["entry"]),
+            operation: self
+                .table
+                .as_ref()
+                .filter(|_| self.has(&["record"]))
+                .map(|it| it.disk_guid.clone()),
+            readable: !self.torn.contains("mkfs system"),
+            ..burin
+        })
     }
 
     fn look(&self) -> Seen {
@@ -121,8 +181,26 @@ impl Machine {
     /// looks, plans and performs until nothing remains.
     fn boot(&mut self, operation: &str) -> Result<(), Died> {
         self.mounted = false;
+        let content = self.content();
+        if matches!(&content, Content::Burin(burin) if burin.installed) {
+            // Sent back to its disk.
+            return self.perform(&Step::Reboot);
+        }
         let found = self.table.clone().filter(|_| self.has(&["key", "record"]));
         let goal_layout = found.unwrap_or_else(|| layout(operation));
+        let candidates = [Candidate {
+            disk: Disk {
+                name: "vda".to_owned(),
+                ..Disk::default()
+            },
+            content,
+        }];
+        let policy = Policy {
+            operation: Some(goal_layout.disk_guid.clone()),
+            ..Policy::default()
+        };
+        choose(&candidates, &Selector::Auto, &policy)
+            .unwrap_or_else(|refusal| panic!("a person is needed: {refusal}; {self:?}"));
         let record = Record::new(&goal_layout.disk_guid);
         let goal = goal(goal_layout);
         loop {
@@ -173,70 +251,16 @@ fn assert_safe(machine: &Machine) {
         ),
         ("layer a", &["recovery"]),
         ("key", &["user-data", "host", "record"]),
+        ("record", &["mkfs system", "mkfs data", "mkfs esp"]),
     ] {
         assert!(
             !files.contains(later) || machine.has(earlier),
             "{later} without one of {earlier:?}: {files:?}"
         );
     }
+    let both = machine.mark.is_some() && files.contains("record");
+    assert!(!both, "an installation with a record is still marked");
     assert!(machine.running.is_none() || machine.has(&["entry"]));
-}
-
-fn layout(operation: &str) -> Layout {
-    let part = |number: u32| Partition {
-        number,
-        guid: format!("{operation}-{number}"),
-        start: u64::from(number) << 30,
-        size: 1 << 30,
-    };
-    Layout {
-        disk: "/dev/vda".to_owned(),
-        sector: 512,
-        disk_guid: operation.to_owned(),
-        esp: part(1),
-        system: part(2),
-        data: part(3),
-    }
-}
-
-fn layer(name: &str, diff_ids: &[&str]) -> Layer {
-    let blob = |id: &&str| Blob {
-        digest: format!("blob-{id}"),
-        diff_id: (*id).to_owned(),
-        size: 1,
-        media_type: String::new(),
-        unpacked: 1,
-        entries: 1,
-    };
-    Layer {
-        kind: LayerKind::Os,
-        name: name.to_owned(),
-        registry: "registry".to_owned(),
-        repository: name.to_owned(),
-        reference: String::new(),
-        manifest: String::new(),
-        blobs: diff_ids.iter().map(blob).collect(),
-        files: std::collections::BTreeMap::new(),
-        inline: std::collections::BTreeMap::new(),
-        replaces_system: false,
-        facts: LayerFacts::default(),
-    }
-}
-
-fn goal(layout: Layout) -> Goal {
-    Goal::Install {
-        layout: Box::new(layout),
-        release: Box::new(Release {
-            name: "retail".to_owned(),
-            version: "1.0.0".to_owned(),
-            layers: vec![layer("os", &["a", "b"]), layer("k3s", &["c"])],
-            kubernetes: None,
-            health: Health::default(),
-            cmdline: Vec::new(),
-            registries: Vec::new(),
-        }),
-        generation: 1,
-    }
 }
 
 fn undisturbed() -> Machine {
