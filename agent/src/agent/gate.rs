@@ -8,7 +8,7 @@ use burin_core::layout::{Layout, Refusal};
 use burin_core::preflight::{Room, preflight};
 use burin_core::userdata::UserData;
 
-/// Kernel, initramfs and user-data of the installer at most, in bytes: an ISO is not larger.
+/// Bytes of an installer that cannot be measured because its medium is gone: no ISO is larger.
 const INSTALLER: u64 = 64 << 20;
 
 /// The findings about a host. `floor` is in milliseconds since 1970.
@@ -25,13 +25,19 @@ pub(super) fn hardware(
     checks::gate(facts, &need, boot_medium, &data.checks)
 }
 
-/// The findings about a release on this host, before anything is erased.
-pub(super) fn release(desired: &Desired, facts: &HostFacts, layout: &Layout) -> Vec<Finding> {
+/// The findings about a release on this host, before anything is erased. `installer` are the bytes
+/// of kernel, initramfs and user-data on the medium.
+pub(super) fn release(
+    desired: &Desired,
+    facts: &HostFacts,
+    layout: &Layout,
+    installer: Option<u64>,
+) -> Vec<Finding> {
     let room = Room {
         system: layout.system.size,
         esp: layout.esp.size,
         memory: facts.memory,
-        installer: INSTALLER,
+        installer: installer.unwrap_or(INSTALLER),
     };
     preflight(desired, room)
 }

@@ -34,7 +34,7 @@ use crate::machine::link::Links;
 use crate::machine::probe;
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
-use crate::steps::{Failure, Outcome};
+use crate::steps::{self, Failure, Outcome};
 
 /// How long the first look waits for an address: links need seconds to come up, leases too.
 const NETWORK: Duration = Duration::from_secs(30);
@@ -222,7 +222,7 @@ impl Installer {
         loop {
             // Asked for first: a wait for news ends at once while there is something not asked for.
             let desired = self.talk.desired();
-            let (facts, medium) = self.look().await?;
+            let (facts, medium, installer) = self.look().await?;
             let mut findings =
                 gate::hardware(&facts, &self.given.data, medium.as_deref(), self.floor);
             if is_blocked(&findings) {
@@ -249,7 +249,7 @@ impl Installer {
                     continue;
                 }
             };
-            findings.extend(gate::release(&desired, &facts, &target.layout));
+            findings.extend(gate::release(&desired, &facts, &target.layout, installer));
             if is_blocked(&findings) {
                 self.block(&findings).await;
                 continue;
@@ -262,12 +262,12 @@ impl Installer {
     }
 
     /// Probing reads slow hardware; it does not hold up the timers.
-    async fn look(&self) -> Result<(HostFacts, Option<String>)> {
+    async fn look(&self) -> Result<(HostFacts, Option<String>, Option<u64>)> {
         let paths = self.paths.clone();
         let seen = tokio::task::spawn_blocking(move || {
             let facts = probe::look(&paths.root).facts;
             let medium = disks::boot_medium(&paths, &facts);
-            (facts, medium)
+            (facts, medium, steps::recovery::bytes(&paths.root))
         });
         seen.await.context("looking at the hardware")
     }

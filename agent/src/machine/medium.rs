@@ -65,15 +65,36 @@ pub fn look(device: &Path) -> Option<Medium> {
 }
 
 impl Medium {
+    fn open(&self) -> Result<FileSystem<Window>> {
+        let doing = || format!("reading the boot medium {}", self.device.display());
+        let file = File::open(&self.device).with_context(doing)?;
+        let window = Window::new(file, self.offset).with_context(doing)?;
+        FileSystem::new(window, FsOptions::new()).with_context(doing)
+    }
+
+    /// Bytes of files of the boot partition together, without reading them.
+    ///
+    /// # Errors
+    /// When the medium is gone or a file is missing.
+    pub fn bytes(&self, paths: &[&str]) -> Result<u64> {
+        let system = self.open()?;
+        let folder = system.root_dir();
+        let mut sum = 0u64;
+        for path in paths {
+            let file = folder.open_file(path);
+            let length = file.and_then(|mut file| file.seek(SeekFrom::End(0)));
+            let doing = || format!("measuring {path} on {}", self.device.display());
+            sum = sum.saturating_add(length.with_context(doing)?);
+        }
+        Ok(sum)
+    }
+
     /// Reads files of the boot partition, each checked against the medium's own manifest.
     ///
     /// # Errors
     /// When the medium is gone, or a file is missing or damaged.
     pub fn read(&self, paths: &[&str]) -> Result<Vec<Vec<u8>>> {
-        let doing = || format!("reading the boot medium {}", self.device.display());
-        let file = File::open(&self.device).with_context(doing)?;
-        let window = Window::new(file, self.offset).with_context(doing)?;
-        let system = FileSystem::new(window, FsOptions::new()).with_context(doing)?;
+        let system = self.open()?;
         let folder = system.root_dir();
         let content = |path: &str| -> Result<Vec<u8>> {
             let doing = || format!("reading {path} from {}", self.device.display());
@@ -197,6 +218,11 @@ mod tests {
         let file = medium(&hex::encode(Sha256::digest(b"kernel")));
         let found = look(file.path()).unwrap();
         assert_eq!(found.read(&["burin/linux"]).unwrap(), [b"kernel".to_vec()]);
+        let both = ["burin/linux", "burin/manifest.json"];
+        let manifest = found.bytes(&both[1..]).unwrap();
+        assert!(manifest > 64, "the digest alone has that many");
+        assert_eq!(found.bytes(&both).unwrap(), manifest + 6);
+        assert!(found.bytes(&["burin/initrd"]).is_err());
     }
 
     #[test]

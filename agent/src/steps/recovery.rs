@@ -68,6 +68,14 @@ pub async fn perform(ctx: &Context) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Bytes of the files that the recovery entry needs, as the medium has them. None when the medium is
+/// gone: it was read already, or the step says so.
+#[must_use]
+pub fn bytes(root: &Path) -> Option<u64> {
+    let medium = medium::find(root).into_iter().next()?;
+    medium.bytes(&FILES).ok()
+}
+
 fn find_medium(root: &Path) -> Result<Medium, Failure> {
     medium::find(root).into_iter().next().ok_or_else(|| {
         Failure::again("the medium that the installer was started from is gone").advise(
