@@ -10,6 +10,7 @@ pub mod efi;
 pub mod elf;
 pub mod eltorito;
 pub mod facts;
+pub mod fat;
 pub mod generations;
 pub mod health;
 pub mod host;

@@ -1,8 +1,11 @@
 //! FAT without the kernel: formats an ESP and sees whether one was begun.
 
+use std::fs::File;
 use std::io::SeekFrom;
+use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context, Result, ensure};
+use burin_core::fat::{BOOT_BYTES, DIRTY, Geometry, STATE_AT};
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, ReadWriteSeek};
 
 /// Bytes of a cluster: small enough that 256 MiB are already FAT32, large enough for 1 GiB.
@@ -48,10 +51,60 @@ pub fn has_folder(mut device: impl ReadWriteSeek, name: &str) -> bool {
             .is_ok_and(|fs| fs.root_dir().open_dir(name).is_ok())
 }
 
+/// What a FAT was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Clean,
+    /// It was not unmounted, is sound, and is marked clean again.
+    Settled,
+}
+
+/// Takes the sign of a power cut off a FAT32 that is not mounted, after every chain was followed:
+/// the second table becomes like the first, which the kernel writes first, and free clusters are
+/// counted anew.
+///
+/// # Errors
+/// When it is no FAT32, is damaged (it is left as it is), or cannot be written.
+pub fn settle(device: &mut File) -> Result<State> {
+    let doing = "looking at the FAT of the boot partition";
+    let mut boot = [0; BOOT_BYTES];
+    device.read_exact_at(&mut boot, 0).context(doing)?;
+    let geometry = Geometry::parse(&boot).context(doing)?;
+    if !geometry.dirty {
+        return Ok(State::Clean);
+    }
+    burin_core::fat::check(device, &geometry).context("the boot partition was not unmounted")?;
+    settle_tables(device, &geometry).context("marking the boot partition clean")?;
+    // Last, when all else is on the disk.
+    for start in [Some(0), geometry.backup].into_iter().flatten() {
+        let mut state = [0];
+        let at = start + STATE_AT;
+        device
+            .read_exact_at(&mut state, at)
+            .and_then(|()| device.write_all_at(&[state[0] & !DIRTY], at))
+            .context("marking the boot partition clean")?;
+    }
+    device
+        .sync_all()
+        .context("marking the boot partition clean")?;
+    Ok(State::Settled)
+}
+
+fn settle_tables(device: &File, geometry: &Geometry) -> std::io::Result<()> {
+    let length = usize::try_from(geometry.fat_size).unwrap_or(usize::MAX);
+    let mut first = vec![0; length];
+    device.read_exact_at(&mut first, geometry.fat)?;
+    for copy in 1..geometry.copies {
+        device.write_all_at(&first, geometry.fat + copy * geometry.fat_size)?;
+    }
+    // Free clusters and where to look for one: not known.
+    device.write_all_at(&[0xff; 8], geometry.info + 488)?;
+    device.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
     use std::io::{Seek as _, Write as _};
 
     const MIB: u64 = 1 << 20;
@@ -98,6 +151,81 @@ mod tests {
         file.rewind().unwrap();
         file.read_exact(&mut block).unwrap();
         assert!(!block.windows(6).any(|it| it == b"burin:"));
+    }
+
+    /// As a power cut leaves it: the bit is set, and the second table lags behind.
+    fn cut() -> (tempfile::NamedTempFile, Geometry) {
+        let mut named = tempfile::NamedTempFile::new().unwrap();
+        let file = named.as_file_mut();
+        file.set_len(300 * MIB).unwrap();
+        format(file, 512, *b"BURIN-ESP  ", 1).unwrap();
+        // Others' tools fill it, so that it is not only what the library here takes for a FAT.
+        let linux = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(linux.path(), [7; 50_000]).unwrap();
+        let linux = linux.path().to_str().unwrap();
+        mtools(named.path(), &["mmd", "::EFI"]);
+        mtools(
+            named.path(),
+            &["mcopy", linux, "::EFI/a-kernel-with-a-long-name"],
+        );
+        let file = named.as_file();
+        let mut boot = [0; BOOT_BYTES];
+        file.read_exact_at(&mut boot, 0).unwrap();
+        let geometry = Geometry::parse(&boot).unwrap();
+        assert!(!geometry.dirty);
+        for start in [0, geometry.backup.unwrap()] {
+            file.write_all_at(&[DIRTY], start + STATE_AT).unwrap();
+        }
+        let second = geometry.fat + geometry.fat_size;
+        file.write_all_at(&[0; 4], second + 4 * 5).unwrap();
+        (named, geometry)
+    }
+
+    fn mtools(image: &std::path::Path, words: &[&str]) {
+        let ran = std::process::Command::new(words[0])
+            .arg("-i")
+            .arg(image)
+            .args(&words[1..])
+            .status()
+            .expect("scripts/prepare installs mtools");
+        assert!(ran.success(), "{words:?}");
+    }
+
+    /// What Debian's own checker says, as the witness.
+    fn fsck(path: &std::path::Path) -> (bool, String) {
+        let ran = std::process::Command::new("/usr/sbin/fsck.fat")
+            .args(["-n", "-v"])
+            .arg(path)
+            .output()
+            .expect("scripts/prepare installs dosfstools");
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        (ran.status.success(), said)
+    }
+
+    #[test]
+    fn a_sound_fat_is_clean_again_after_a_power_cut() {
+        let (named, _) = cut();
+        let (fine, said) = fsck(named.path());
+        assert!(!fine && said.contains("Dirty bit"), "{said}");
+        let mut file = named.reopen().unwrap();
+        assert_eq!(settle(&mut file).unwrap(), State::Settled);
+        let (fine, said) = fsck(named.path());
+        assert!(fine && !said.contains("Dirty bit"), "{said}");
+        assert_eq!(settle(&mut file).unwrap(), State::Clean);
+        assert!(has_folder(file, "EFI"));
+    }
+
+    #[test]
+    fn a_damaged_fat_is_left_as_it_is_and_told() {
+        let (named, geometry) = cut();
+        let mut file = named.reopen().unwrap();
+        // The folder's cluster follows the root's: both chains now end in the same place.
+        file.write_all_at(&3u32.to_le_bytes(), geometry.fat + 4 * 2)
+            .unwrap();
+        let before = std::fs::read(named.path()).unwrap();
+        let err = settle(&mut file).unwrap_err();
+        assert!(format!("{err:#}").contains("crosses"), "{err:#}");
+        assert!(before == std::fs::read(named.path()).unwrap());
     }
 
     #[test]

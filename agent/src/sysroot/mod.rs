@@ -23,6 +23,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::init::{self, early, say};
+use crate::machine::fat;
 use crate::machine::file::{self, Mode};
 use crate::machine::mount::{QUIET, Source, mount};
 use crate::machine::power::{self, Leave};
@@ -134,13 +135,29 @@ fn mount_images(target: &BootTarget, root: &Path) -> Result<()> {
 
 fn mount_esp(device: Option<&Path>) -> Result<()> {
     let device = device.context("the disk has no boot partition: upgrades are not possible")?;
+    let settled = settle(device);
     let source = Source {
         device,
         kind: "vfat",
         flags: QUIET,
         options: "umask=0077",
     };
-    mount(source, Path::new(ESP)).context("the boot partition does not mount")
+    mount(source, Path::new(ESP)).context("the boot partition does not mount")?;
+    // Mounted all the same: boot files are believed by their digests only.
+    settled
+}
+
+/// After a power cut the kernel complains at each boot, and firmware may not write to it.
+fn settle(device: &Path) -> Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(device)
+        .with_context(|| format!("opening {}", device.display()))?;
+    if fat::settle(&mut file)? == fat::State::Settled {
+        say::everywhere("burin: the boot partition was not unmounted; it is sound");
+    }
+    Ok(())
 }
 
 /// systemd's own judges of a boot would mark it good without the health gate, or rewrite the loader.
