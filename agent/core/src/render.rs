@@ -5,6 +5,7 @@
 //! because a host with a mistake in its user-data must still boot.
 
 pub mod accounts;
+mod changed;
 mod ledger;
 mod links;
 mod site;
@@ -13,10 +14,11 @@ mod users;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use changed::changed_shadow;
 pub use ledger::{Conflict, Kind, Ledger, LedgerError};
 pub use site::BUNDLES;
 
-use crate::userdata::UserData;
+use crate::userdata::{Secret, UserData};
 
 /// Paths of the image whose presence decides what is rendered.
 pub const PROBED: [&str; 4] = ["/bin/bash", "/bin/sh", "/etc/sudoers", "/usr/bin/sudo"];
@@ -170,6 +172,8 @@ pub struct Rendered {
     pub conflicts: Vec<Conflict>,
     /// What is not as user-data wants it, in words for people.
     pub troubles: Vec<String>,
+    /// `shadow` without what was changed on the host, to tell later what is.
+    pub base_shadow: Option<Secret>,
 }
 
 impl Rendered {
@@ -200,6 +204,7 @@ pub fn render(input: &Input<'_>) -> Rendered {
         Ok(merged) => {
             out.files.extend(merged.files);
             out.homes = merged.homes;
+            out.base_shadow = Some(merged.base_shadow);
             out.conflicts = merged.conflicts;
             out.troubles.extend(merged.troubles);
         }

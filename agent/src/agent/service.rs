@@ -21,7 +21,7 @@ use crate::context::{Context, LazyStore, Paths};
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
 use crate::installed::room::Room;
-use crate::installed::{self, boot, generations, integrity};
+use crate::installed::{self, boot, generations, hashes, integrity};
 use crate::machine::{file, probe};
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
@@ -96,6 +96,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
 fn watch(paths: &Paths, events: &Events) {
     for (what, done) in [
         ("watching for damage", integrity::watch(paths, events)),
+        ("keeping changed passwords", hashes::watch(paths, events)),
         ("filing the last words", file_last_words(paths, events)),
         ("telling how this boot went", boot::tell(paths, events)),
     ] {

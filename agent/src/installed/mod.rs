@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod generations;
+pub mod hashes;
 pub mod integrity;
 pub mod room;
 

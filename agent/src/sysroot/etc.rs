@@ -6,9 +6,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::mount::MsFlags;
 
+use super::BASE_SHADOW;
 use super::copy::{self, Existing};
 use super::identity;
 use super::site::{self, Site};
+use crate::machine::file::{self, Mode};
 use crate::machine::mount::{Source, mount};
 
 /// Put together here, then moved over the root's own: a half-filled `/etc` is never seen.
@@ -29,7 +31,14 @@ pub(super) fn render(system: &Path, root: &Path, generation: u64) -> Result<Site
     mount(source, stage)?;
     copy::tree(&root.join("etc"), stage, Existing::Keep).context("copying the image's /etc")?;
     identity::render(system, stage)?;
-    let site = site::render(system, root, stage, generation);
+    let mut site = site::render(system, root, stage, generation);
+    if let Some(base) = site.base_shadow.take() {
+        let path = Path::new("/").join(BASE_SHADOW);
+        let kept = file::replace(&path, base.expose().as_bytes(), Mode::Private);
+        let kept = kept.context("a password that is changed now is lost at the next boot");
+        site.troubles
+            .extend(kept.err().map(|err| format!("{err:#}")));
+    }
     tracing::debug!(generation, "rendered /etc");
     let none = None::<&str>;
     nix::mount::mount(Some(stage), &root.join("etc"), none, MsFlags::MS_MOVE, none)

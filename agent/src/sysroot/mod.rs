@@ -36,6 +36,10 @@ const ESP: &str = "/run/burin/esp";
 const DATA: &str = "/run/burin/data";
 /// What this initramfs did, for the agent.
 pub const REPORT: &str = "/run/burin/boot.json";
+/// `shadow` as it was rendered without what was changed on the host, below the root.
+pub const BASE_SHADOW: &str = "run/burin/shadow";
+/// The lines of `shadow` that were changed on the host, on the system partition.
+pub const SAVED_SHADOW: &str = "shadow";
 /// Why the last boot did not come up, on the system partition.
 pub const LAST_WORDS: &str = "last-words.json";
 /// How long a person can read the reason before the machine restarts.

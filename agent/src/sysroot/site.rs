@@ -10,7 +10,7 @@ use burin_core::render::{
     self, Access, BUNDLES, File, Home, Image, Input, Ledger, Link, PROBED, PROBED_UNITS,
     UNIT_FOLDERS,
 };
-use burin_core::userdata::{self, UserData};
+use burin_core::userdata::{self, Secret, UserData};
 use serde::Deserialize;
 
 use crate::machine::file::{self, Mode};
@@ -27,6 +27,7 @@ const MOST_LINKS: usize = 8;
 pub(super) struct Site {
     pub(super) homes: Vec<Home>,
     pub(super) troubles: Vec<String>,
+    pub(super) base_shadow: Option<Secret>,
 }
 
 /// The part of a generation's settings, or of `host.json`, that names the host.
@@ -47,7 +48,7 @@ pub(super) fn render(system: &Path, root: &Path, etc: &Path, generation: u64) ->
     let name = host_name(&user_data, &names, told);
     let ledger = ledger(&system.join(LEDGER), told);
     let image = image(root, etc, told);
-    let saved = optional(&system.join("shadow"), told);
+    let saved = optional(&system.join(super::SAVED_SHADOW), told);
     let resolver = optional(&system.join("resolv.conf"), told);
     let rendered = render::render(&Input {
         image: &image,
@@ -72,6 +73,7 @@ pub(super) fn render(system: &Path, root: &Path, etc: &Path, generation: u64) ->
     told.extend(rendered.conflicts.iter().map(ToString::to_string));
     told.extend(rendered.troubles);
     site.homes = rendered.homes;
+    site.base_shadow = rendered.base_shadow;
     site
 }
 

@@ -18,6 +18,7 @@ pub(super) struct Merged {
     pub(super) homes: Vec<Home>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) troubles: Vec<String>,
+    pub(super) base_shadow: Secret,
 }
 
 struct Tables {
@@ -48,6 +49,7 @@ pub(super) fn merge(
             None => troubles.push(format!("user {}: no number is left", user.name)),
         }
     }
+    let base_shadow = Secret::new(accounts::write(&tables.shadow));
     if let Some(saved) = saved {
         match accounts::read::<Shadow>(saved) {
             Ok(saved) => tables.overlay(&saved),
@@ -59,6 +61,7 @@ pub(super) fn merge(
         homes,
         conflicts,
         troubles,
+        base_shadow,
     })
 }
 
