@@ -149,7 +149,7 @@ fn tell(answer: oneshot::Sender<Result<(), HeartbeatError>>, result: Result<(), 
 /// Writes heartbeats of different hosts and returns the sessions that went on; the others are
 /// replays, or over, and leave no trace.
 async fn write(db: &Db, beats: &[&Heartbeat]) -> sqlx::Result<HashSet<String>> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_for_many().await?;
     let moves: Vec<(&str, i64)> = beats
         .iter()
         .map(|beat| (beat.session.as_str(), beat.sequence))

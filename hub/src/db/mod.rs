@@ -46,13 +46,20 @@ mod server;
 
 pub use place::Place;
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
 use sqlx::{Any, AnyPool, Executor as _, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// One connection of the database, also inside a transaction.
 pub(crate) type Connection = sqlx::AnyConnection;
 
 /// Key of the lock that makes writers of all replicas stand in line: "burin" in ASCII.
 const WRITER: i64 = 0x62_7572_696e;
+
+/// Transactions of one hub that stand in line to write; all others wait before.
+const WRITERS: u32 = 4;
 
 /// SQLite allows one writer: a pool of one connection makes the others wait in line instead of
 /// failing with "database is locked", and readers never wait (WAL). On PostgreSQL writers stand in
@@ -62,6 +69,36 @@ pub(crate) struct Db {
     write: AnyPool,
     read: AnyPool,
     kind: Kind,
+    /// Places in the line of writers, so that a storm of them does not keep the heartbeat waiting.
+    line: Arc<Semaphore>,
+}
+
+/// A transaction that writes. It ends without a trace unless committed.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    tx: Transaction<'static, Any>,
+    /// Given back after the transaction has ended.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Writing {
+    pub(crate) async fn commit(self) -> sqlx::Result<()> {
+        self.tx.commit().await
+    }
+}
+
+impl Deref for Writing {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.tx
+    }
+}
+
+impl DerefMut for Writing {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.tx
+    }
 }
 
 /// Which of the two databases it is.
@@ -72,6 +109,15 @@ enum Kind {
 }
 
 impl Db {
+    fn of(write: AnyPool, read: AnyPool, kind: Kind) -> Self {
+        Self {
+            write,
+            read,
+            kind,
+            line: Arc::new(Semaphore::new(WRITERS as usize)),
+        }
+    }
+
     /// Opens or creates the database and brings its tables up to date.
     pub(crate) async fn open(place: &Place) -> anyhow::Result<Self> {
         match place {
@@ -82,7 +128,24 @@ impl Db {
 
     /// A transaction that may write; no other one is open anywhere. It ends without a trace unless
     /// committed.
-    pub(crate) async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
+    pub(crate) async fn begin(&self) -> sqlx::Result<Writing> {
+        let place = self.line.clone().acquire_owned().await;
+        let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+        let tx = self.begin_first().await?;
+        Ok(Writing {
+            tx,
+            _place: Some(place),
+        })
+    }
+
+    /// As [`Db::begin`], in front of those who still wait for a place: for the one task whose
+    /// transaction serves many hosts.
+    pub(crate) async fn begin_for_many(&self) -> sqlx::Result<Writing> {
+        let tx = self.begin_first().await?;
+        Ok(Writing { tx, _place: None })
+    }
+
+    async fn begin_first(&self) -> sqlx::Result<Transaction<'static, Any>> {
         let mut tx = self.write.begin().await?;
         if self.is_shared() {
             sqlx::query("SELECT pg_advisory_xact_lock($1)")
@@ -94,7 +157,7 @@ impl Db {
     }
 
     /// As [`Db::begin`], for a command that may take its time.
-    pub(crate) async fn begin_long(&self) -> sqlx::Result<Transaction<'static, Any>> {
+    pub(crate) async fn begin_long(&self) -> sqlx::Result<Writing> {
         let mut tx = self.begin().await?;
         self.take_time(&mut tx).await?;
         Ok(tx)
@@ -175,4 +238,47 @@ pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> sqlx::Result<String> {
 /// The value of a TEXT column.
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> sqlx::Result<T> {
     serde_json::from_str(text).map_err(|err| sqlx::Error::Decode(err.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_heartbeat_is_not_kept_waiting_by_a_storm_of_writers() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&Place::in_folder(dir.path())).await.unwrap();
+        let first = db.begin().await.unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let (db, order) = (db.clone(), order.clone());
+            tasks.spawn(async move {
+                let tx = db.begin().await.unwrap();
+                order.lock().unwrap().push("writer");
+                tx.commit().await.unwrap();
+            });
+        }
+        while db.line.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let (beat, seen) = (db.clone(), order.clone());
+        tasks.spawn(async move {
+            let tx = beat.begin_for_many().await.unwrap();
+            seen.lock().unwrap().push("heartbeat");
+            tx.commit().await.unwrap();
+        });
+        // One thread: now every task has come as far as it can.
+        tokio::task::yield_now().await;
+        first.commit().await.unwrap();
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap();
+        }
+        let order = order.lock().unwrap();
+        assert_eq!(order.len(), 21);
+        let place = order.iter().position(|who| *who == "heartbeat").unwrap();
+        assert!(place < WRITERS as usize, "{order:?}");
+    }
 }

@@ -45,11 +45,7 @@ pub(super) async fn file(file: &Path) -> anyhow::Result<Db> {
     migrated(MIGRATIONS.run(&write).await)
         .with_context(|| format!("updating the tables of {}", file.display()))?;
     let read = pool(4).connect_with(options).await.with_context(doing)?;
-    Ok(Db {
-        write,
-        read,
-        kind: Kind::Sqlite,
-    })
+    Ok(Db::of(write, read, Kind::Sqlite))
 }
 
 /// Says what a failed update of the tables means.

@@ -9,13 +9,12 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::open::{MIGRATIONS, migrated};
-use super::{Db, Kind};
+use super::{Db, Kind, WRITERS};
 use crate::secret::Secret;
 
 /// The oldest version that its makers still repair, as `server_version_num` says it.
 const OLDEST: u32 = 140_000;
-/// Connections of one hub that write (they wait for each other at the server), and that read.
-const WRITERS: u32 = 4;
+/// Connections of one hub that read.
 const READERS: u32 = 12;
 /// Longest wait for the server to take a connection, and for a free one of the pool.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,11 +54,7 @@ pub(super) async fn open(url: &Secret) -> anyhow::Result<Db> {
             })
             .connect_lazy_with(options.clone())
     };
-    Ok(Db {
-        write: pool(WRITERS),
-        read: pool(READERS),
-        kind: Kind::Postgres,
-    })
+    Ok(Db::of(pool(WRITERS + 1), pool(READERS), Kind::Postgres))
 }
 
 /// The server and the database, without user and password.
