@@ -37,6 +37,11 @@ pub enum Fact {
     },
     /// The hub has not decided yet.
     Pending(Pending),
+    /// The hub refused the host; the sentence for people is the hub's state.
+    Refused {
+        /// Machine code, for example `denied`.
+        reason: String,
+    },
     /// The hub took the host in.
     Accepted {
         host_uid: String,
@@ -187,6 +192,11 @@ impl View {
             Fact::Pending(pending) => {
                 self.accepted = false;
                 self.pending = Some(pending.clone());
+            }
+            // What it waited for is decided: code and number are good no more.
+            Fact::Refused { .. } => {
+                self.accepted = false;
+                self.pending = None;
             }
             Fact::Accepted { .. } => {
                 self.accepted = true;

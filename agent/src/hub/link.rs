@@ -241,7 +241,8 @@ impl Link {
                 memory.held = etag;
                 (format!("waiting for the hub: {message}"), interval.max(1))
             }
-            EnrollAnswer::Rejected { message, .. } => {
+            EnrollAnswer::Rejected { reason, message } => {
+                self.events.tell(&Fact::Refused { reason });
                 (format!("the hub refused this host: {message}"), 900)
             }
             EnrollAnswer::Unknown => (

@@ -50,8 +50,7 @@ impl Link {
 ///
 /// `attribute` returns the text of a file below `/sys/class/net/<name>` (reading `carrier` of a
 /// link that is down is an error there: none means no carrier). `device` is the real path of its
-/// folder under `/sys/devices`, `permanent` the address that `ethtool` calls permanent; a card in a
-/// bond keeps it in `bonding_slave/perm_hwaddr`.
+/// folder under `/sys/devices`, `permanent` the address that `ethtool` calls permanent.
 pub fn link(
     name: &str,
     device: &str,
@@ -67,11 +66,7 @@ pub fn link(
         LinkBus::Onboard
     };
     let mac = permanent
-        .map_or_else(
-            || attribute("bonding_slave/perm_hwaddr"),
-            |it| Some(it.to_owned()),
-        )
-        .map(|text| clean(&text))
+        .map(str::to_owned)
         .filter(|m| !m.is_empty() && m != "00:00:00:00:00:00")
         .unwrap_or_else(|| text("address"))
         .to_ascii_lowercase();

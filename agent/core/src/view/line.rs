@@ -77,6 +77,7 @@ pub fn fact_line(fact: &Fact) -> Vec<String> {
                 number.unwrap_or_default()
             )]
         }
+        Fact::Refused { reason } => vec![format!("burin: refused reason={reason}")],
         Fact::Accepted { host_uid } => vec![format!("burin: accepted {host_uid}")],
         Fact::Release { name, version } => vec![format!("burin: release {name} {version}")],
         Fact::Findings(findings) => findings

@@ -37,9 +37,18 @@ pub fn screen(view: &View, version: &str, width: usize, height: usize) -> Vec<Ro
     rows.truncate(height);
     for row in &mut rows {
         let room = width.saturating_sub(row.code.chars().count());
-        row.text = plain(&row.text).chars().take(room).collect();
+        row.text = plain(&row.text).chars().map(drawable).take(room).collect();
     }
     rows
+}
+
+/// Latin letters as they are. Of the rest some take two columns on a terminal and some none, which
+/// would shift what stands beside them, and the ISO's font has hardly any.
+fn drawable(c: char) -> char {
+    match c {
+        ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => c,
+        _ => '?',
+    }
 }
 
 fn status(view: &View, version: &str, width: usize, height: usize) -> Vec<String> {
@@ -254,6 +263,16 @@ mod tests {
             text.contains("BLOCK disk.kind: rotational, required SSD. Use an SSD."),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_not_one_column_wide_is_not_drawn() {
+        let mut view = View::default();
+        view.fact(&Fact::Name(
+            "Tromsø-\u{4e2d}\u{200b}\u{301}\u{ad}-1".to_owned(),
+        ));
+        let text = shown(&view, 80, 24);
+        assert!(text.contains("Name        Tromsø-????-1"), "{text}");
     }
 
     proptest! {

@@ -37,7 +37,7 @@ struct Nic {
     name: String,
     device: String,
     address: String,
-    /// `bonding_slave/perm_hwaddr`.
+    /// What `ethtool` calls permanent.
     permanent: Option<String>,
 }
 
@@ -45,10 +45,9 @@ impl Fixture {
     fn facts(&self) -> HostFacts {
         let property = |name: &str| self.device_tree.get(name).map(|it| it.clone().into_bytes());
         let links = self.links.iter().map(|nic| {
-            link(&nic.name, &nic.device, None, &|path| match path {
-                "address" => Some(format!("{}\n", nic.address)),
-                "bonding_slave/perm_hwaddr" => nic.permanent.clone(),
-                _ => None,
+            let permanent = nic.permanent.as_deref();
+            link(&nic.name, &nic.device, permanent, &|path| {
+                (path == "address").then(|| format!("{}\n", nic.address))
             })
         });
         HostFacts {

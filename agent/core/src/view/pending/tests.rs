@@ -171,6 +171,21 @@ fn no_code_is_shown_to_nobody() {
 }
 
 #[test]
+fn a_refusal_takes_code_and_number_away_and_says_why() {
+    let mut view = host("https://hub.example");
+    known(&mut view);
+    view.fact(&Fact::Refused {
+        reason: "denied".to_owned(),
+    });
+    let why = "the hub refused this host: an admin denied it";
+    view.fact(&Fact::HubState(why.to_owned()));
+    let rows = screen(&view, "0.1.0", 79, 24);
+    let text = said(&rows);
+    assert!(text.contains(why) && coded(&rows) > 0, "{text}");
+    assert!(!text.contains("Code") && !text.contains("Number"), "{text}");
+}
+
+#[test]
 fn who_is_pending_again_is_shown_again() {
     let mut view = host("https://hub.example");
     view.fact(&Fact::Accepted {
