@@ -39,3 +39,6 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 for (const field of document.querySelectorAll("[data-submit]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
 }
+
+// On a narrow screen the navigation scrolls: show where one is.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -86,12 +86,17 @@ pub(crate) async fn log_out(
 /// What hosts and clients must know of the hub.
 #[utoipa::path(get, path = "/api/v1/hub", responses((status = 200, body = HubInfo)))]
 pub(crate) async fn show(State(hub): State<Arc<Hub>>) -> Json<HubInfo> {
-    Json(HubInfo {
+    Json(info(&hub))
+}
+
+/// The same for pages.
+pub(crate) fn info(hub: &Hub) -> HubInfo {
+    HubInfo {
         hub_id: hub.keys.root.hub_id.clone(),
         url: hub.settings.public_url.clone(),
         root: hub.keys.pin.clone(),
         unprotected: hub.keys.root.unprotected,
         ca: hub.ca_pem.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    })
+    }
 }

@@ -49,13 +49,14 @@ fn info(row: &TokenRow, now: i64) -> sqlx::Result<TokenInfo> {
 /// Every token, without its seed.
 #[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Vec<TokenInfo>)))]
 pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<TokenInfo>>, Problem> {
+    Ok(Json(infos(&hub).await?))
+}
+
+/// Every token, oldest first; pages use it too.
+pub(crate) async fn infos(hub: &Hub) -> sqlx::Result<Vec<TokenInfo>> {
     let now = clock::now_ms();
     let rows = tokens::list(&hub.db).await?;
-    Ok(Json(
-        rows.iter()
-            .map(|row| info(row, now))
-            .collect::<Result<_, _>>()?,
-    ))
+    rows.iter().map(|row| info(row, now)).collect()
 }
 
 /// Makes a token and shows it this once.
@@ -66,7 +67,16 @@ pub(crate) async fn create(
     Extension(actor): Extension<Actor>,
     body: Body<TokenRequest>,
 ) -> Result<(StatusCode, Json<TokenCreated>), Problem> {
-    let asked = read(body)?;
+    let created = make(&hub, &actor, read(body)?).await?;
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Makes a token; pages use it too.
+pub(crate) async fn make(
+    hub: &Hub,
+    actor: &Actor,
+    asked: TokenRequest,
+) -> Result<TokenCreated, Problem> {
     let uses = asked.uses.unwrap_or(1);
     let lifetime = asked.lifetime.unwrap_or(USUAL_LIFETIME);
     if !(1..=MOST_USES).contains(&uses) {
@@ -107,11 +117,10 @@ pub(crate) async fn create(
     tokens::insert(&mut tx, &row).await?;
     audit::record(&mut tx, &actor.name, "token.create", &row.id, now).await?;
     tx.commit().await?;
-    let created = TokenCreated {
+    Ok(TokenCreated {
         token: Secret::new(token.reveal()),
         info: info(&row, now)?,
-    };
-    Ok((StatusCode::CREATED, Json(created)))
+    })
 }
 
 /// Ends a token. Hosts that it let in stay.
@@ -122,14 +131,19 @@ pub(crate) async fn revoke(
     Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Json<TokenInfo>, Problem> {
+    Ok(Json(end(&hub, &actor, &id).await?))
+}
+
+/// Ends a token; pages use it too.
+pub(crate) async fn end(hub: &Hub, actor: &Actor, id: &str) -> Result<TokenInfo, Problem> {
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
     let missing = || Problem::not_found(format!("no token has the id `{id}`"));
-    if !tokens::revoke(&mut tx, &id, now).await? {
+    if !tokens::revoke(&mut tx, id, now).await? {
         return Err(missing());
     }
-    audit::record(&mut tx, &actor.name, "token.revoke", &id, now).await?;
-    let row = tokens::get(&mut tx, &id).await?.ok_or_else(missing)?;
+    audit::record(&mut tx, &actor.name, "token.revoke", id, now).await?;
+    let row = tokens::get(&mut tx, id).await?.ok_or_else(missing)?;
     tx.commit().await?;
-    Ok(Json(info(&row, now)?))
+    Ok(info(&row, now)?)
 }

@@ -8,7 +8,7 @@ mod pin;
 mod profiles;
 mod registries;
 mod tokens;
-mod user_data;
+pub(crate) mod user_data;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -43,7 +43,8 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn document(hub: &HubInfo, token: Option<&str>) -> String {
+/// The file itself; pages offer it, too.
+pub(crate) fn document(hub: &HubInfo, token: Option<&str>) -> String {
     let mut text = String::from("#cloud-config\nburin:\n  hub:\n");
     text.push_str(&format!("    url: {}\n", quoted(&hub.url)));
     text.push_str(&format!("    root: {}\n", quoted(&hub.root)));

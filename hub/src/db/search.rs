@@ -94,6 +94,17 @@ pub(crate) async fn page(db: &Db, filter: &Filter, after: &str) -> sqlx::Result<
     .await
 }
 
+/// Hosts that a token let in, the newest first.
+pub(crate) async fn admitted(db: &Db, token: &str) -> sqlx::Result<Vec<HostRow>> {
+    sqlx::query_as(
+        "SELECT * FROM host WHERE token_id = $1 AND accepted_at IS NOT NULL \
+         ORDER BY uid DESC LIMIT 1000",
+    )
+    .bind(token)
+    .fetch_all(db.reader())
+    .await
+}
+
 /// How many hosts are how.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {

@@ -138,7 +138,10 @@ pub(super) async fn show(
         machine: machine(&host),
         status: status::of(&host),
         reason: status::reason(&host.reason),
-        seen: host.seen_at.map_or_else(|| "never".to_owned(), page::ago),
+        seen: host.seen_at.map_or_else(
+            || "no heartbeat yet, called".to_owned(),
+            |at| format!("heard {}", page::ago(at)),
+        ),
         address: host.address.clone(),
         step: progress.map_or_else(String::new, |p| {
             format!("{} ({} of {})", p.step, p.position, p.steps)
@@ -335,7 +338,7 @@ fn facts(host: &HostInfo) -> Vec<(&'static str, String)> {
         ),
         ("MAC addresses", evidence.macs.join(", ")),
         ("CPU", cpu),
-        ("Memory", page::size(evidence.memory)),
+        ("Memory", format!("{} GiB", evidence.memory >> 30)),
         ("Architecture", host.arch.clone()),
         ("ID comes from", host.host_id_source.clone()),
         ("Token", host.token_id.clone().unwrap_or_default()),

@@ -106,7 +106,7 @@ pub(super) async fn log_in(
             let frame = Frame::empty(&hub);
             let (name, next) = (form.name, form.next);
             let status = status(&problem);
-            let error = problem.detail;
+            let error = page::sentence(&problem.detail);
             page::draw_as(
                 status,
                 &LoginPage {
@@ -177,7 +177,7 @@ pub(super) async fn enter_code(
             let frame = Frame::new(&hub, &actor, "");
             let next = form.next;
             let status = status(&problem);
-            let error = problem.detail;
+            let error = page::sentence(&problem.detail);
             page::draw_as(status, &CodePage { frame, error, next })
         }
     }
@@ -215,7 +215,7 @@ pub(super) async fn change_password(
             let status = status(&problem);
             let page = PasswordPage {
                 frame: Frame::new(&hub, &actor, "/account"),
-                error: problem.detail,
+                error: page::sentence(&problem.detail),
                 next: form.next,
                 first: actor.stage == Stage::Password,
             };

@@ -8,7 +8,9 @@ mod hosts;
 mod login;
 mod page;
 mod people;
+mod profiles;
 mod status;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -57,6 +59,10 @@ fn sight(routes: Routes) -> Routes {
         .asking(Access::Page(Permission::See))
         .add("GET", "/hosts", get(hosts::list))
         .add("GET", "/hosts/{uid}", get(host::show))
+        .add("GET", "/tokens", get(tokens::list))
+        .add("GET", "/tokens/{id}", get(tokens::show))
+        .add("GET", "/profiles", get(profiles::list))
+        .add("GET", "/profiles/{name}/{version}", get(profiles::show))
 }
 
 fn operation(routes: Routes) -> Routes {
@@ -65,6 +71,10 @@ fn operation(routes: Routes) -> Routes {
         .add("POST", "/hosts/{uid}/labels", post(change::label))
         .add("POST", "/hosts/{uid}/assignment", post(change::assign))
         .add("POST", "/hosts/{uid}/{action}", post(change::act))
+        .add("POST", "/tokens", post(tokens::create))
+        .add("POST", "/tokens/{id}/revoke", post(tokens::revoke))
+        .add("POST", "/user-data", post(tokens::user_data))
+        .add("POST", "/profiles", post(profiles::publish))
 }
 
 fn administration(routes: Routes) -> Routes {
@@ -160,7 +170,7 @@ fn draw_problem(hub: &Hub, actor: Option<Actor>, problem: Problem) -> Response {
             500.. => "The hub failed",
             _ => "That did not work",
         },
-        detail: sentence(&problem.detail),
+        detail: page::sentence(&problem.detail),
         errors: problem.errors.clone(),
         back: "/",
         back_name: "To the start page",
@@ -169,22 +179,6 @@ fn draw_problem(hub: &Hub, actor: Option<Actor>, problem: Problem) -> Response {
         Ok(answer) => answer,
         Err(_) => problem.into_response(),
     }
-}
-
-/// A detail as a sentence of its own.
-fn sentence(detail: &str) -> String {
-    let mut chars = detail.chars();
-    let first: String = chars
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .collect();
-    let end = if detail.ends_with(['.', '!', '?', '`']) {
-        ""
-    } else {
-        "."
-    };
-    format!("{first}{}{end}", chars.as_str())
 }
 
 fn add_headers(headers: &mut HeaderMap) {

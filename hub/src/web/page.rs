@@ -153,6 +153,22 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
     }
 }
 
+/// A detail as a sentence of its own.
+pub(super) fn sentence(detail: &str) -> String {
+    let mut chars = detail.chars();
+    let first: String = chars
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    let end = if detail.ends_with(['.', '!', '?', '`']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{first}{}{end}", chars.as_str())
+}
+
 /// How long ago something was, for people.
 pub(super) fn ago(at: impl Borrow<i64>) -> String {
     match (clock::now_ms() - at.borrow()).max(0) / 1000 {
@@ -161,6 +177,16 @@ pub(super) fn ago(at: impl Borrow<i64>) -> String {
         seconds @ 120..7200 => format!("{} min ago", seconds / 60),
         seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
         seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// How far away something is, for people.
+pub(super) fn until(at: impl Borrow<i64>) -> String {
+    match (at.borrow() - clock::now_ms()).max(0) / 1000 {
+        seconds @ 0..120 => format!("in {seconds} s"),
+        seconds @ 120..7200 => format!("in {} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("in {} h", seconds / 3600),
+        seconds => format!("in {} days", seconds / 86_400),
     }
 }
 

@@ -14,5 +14,6 @@ mod moving;
 mod people;
 mod publishing;
 mod races;
+mod screens;
 mod servers;
 mod support;

@@ -100,7 +100,10 @@ async fn a_database_is_the_same_after_it_went_to_the_other_kind_and_back() {
         args.interval = Some(1);
     })
     .await;
-    assert_eq!(site.get(&format!("/api/v1/hosts/{uid}")).await, before);
+    let mut after = site.get(&format!("/api/v1/hosts/{uid}")).await;
+    // Time went on between the two.
+    after["silent"] = before["silent"].clone();
+    assert_eq!(after, before);
     assert!(site.running.ready.admin_password.is_none());
     let mut old = host.sync_body(Phase::Running);
     old.sequence = 1;

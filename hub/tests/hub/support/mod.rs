@@ -5,6 +5,7 @@ pub(crate) mod database;
 pub(crate) mod host;
 pub(crate) mod postgres;
 pub(crate) mod registry;
+pub(crate) mod webdriver;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
