@@ -77,6 +77,8 @@ pub struct ServeArgs {
     pub replace_after: Span,
     /// Fixed seconds between syncs.
     pub interval: Option<u32>,
+    /// Whether a claim made before the host's first call lets it in without a number.
+    pub claims_without_number: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -101,6 +103,10 @@ struct ServeOptions {
     /// Seconds between two syncs of a host, instead of 60 to 900 by the number of hosts.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     interval: Option<u32>,
+    /// Let a host in that was claimed by its QR code before it called, without asking for the
+    /// number on its screen. Each is written to the audit log.
+    #[arg(long)]
+    claims_without_number: bool,
 }
 
 /// Which database; the SQLite file of the data folder when nothing is said.
@@ -226,6 +232,7 @@ async fn serve_until_stopped(
         tls_key: options.tls_key,
         replace_after: options.replace_after,
         interval: options.interval,
+        claims_without_number: options.claims_without_number,
     };
     // Before it is ready: a signal that comes right after the ready line must be seen.
     let stop = stop_signal()?;

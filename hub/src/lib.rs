@@ -16,6 +16,7 @@ mod network;
 mod nonce;
 pub mod people;
 mod publish;
+mod registration;
 pub mod routes;
 pub mod secret;
 pub mod serve;

@@ -179,10 +179,12 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
             public_url: url,
             replace_after: args.replace_after.0,
             interval: args.interval,
+            claims_without_number: args.claims_without_number,
         },
         ca_pem: tls.ca_pem.clone(),
         changed: tokio::sync::watch::Sender::new(0),
         seed_key: SeedKey::load_or_create(folder)?,
+        matchers: tokio::sync::watch::Sender::new(0),
         hashing: tokio::sync::Semaphore::new(2),
     });
     let handle = axum_server::Handle::new();

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) replace_after: Duration,
     /// Fixed seconds between syncs; none for the formula of the protocol.
     pub(crate) interval: Option<u32>,
+    /// Whether a claim made before the host's first call lets it in without a number.
+    pub(crate) claims_without_number: bool,
 }
 
 /// A running hub.
@@ -37,6 +39,8 @@ pub(crate) struct Hub {
     pub(crate) changed: watch::Sender<u64>,
     /// Seals the seeds of one-time codes.
     pub(crate) seed_key: SeedKey,
+    /// Counts what was announced or claimed; sends pending hosts back to the door.
+    pub(crate) matchers: watch::Sender<u64>,
     /// Password hashing takes 19 MiB each time; more at once would be a way to exhaust the hub.
     pub(crate) hashing: Semaphore,
 }
@@ -45,5 +49,10 @@ impl Hub {
     /// Wakes every long poll.
     pub(crate) fn wake(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Makes every pending host ask again: one of them may match now.
+    pub(crate) fn matchers_changed(&self) {
+        self.matchers.send_modify(|count| *count += 1);
     }
 }

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Extension, Path, Query, State};
 use axum::{Json, http::StatusCode};
 use serde::Deserialize;
 
 use super::auth::Actor;
 use super::problem::Problem;
-use super::types::{AssignRequest, AssignmentInfo, HostInfo, Page};
+use super::types::{ActRequest, AssignRequest, AssignmentInfo, HostInfo, Page};
 use super::{Body, read, view};
 use crate::clock;
 use crate::db::hosts::HostRow;
-use crate::db::{assignments, audit, hosts, profiles, sessions, to_json, tokens};
-use crate::host_api::assign_default;
+use crate::db::{assignments, audit, hosts, profiles, to_json};
+use crate::registration::decide::{Decision, decide};
 use crate::state::Hub;
 
 /// Where a page of a list begins.
@@ -172,69 +173,45 @@ pub(crate) async fn label(
 }
 
 /// `approve` or `deny` a pending host, `revoke` or `retire` an accepted one, `release` one from
-/// quarantine.
+/// quarantine. An approval names the key that stands on the host's screen.
 #[utoipa::path(post, path = "/api/v1/hosts/{host}/{action}",
     params(("host" = String, Path), ("action" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    request_body = Option<ActRequest>,
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem),
+    (status = 422, body = Problem)))]
 pub(crate) async fn act(
     State(hub): State<Arc<Hub>>,
     Extension(actor): Extension<Actor>,
     Path((name, action)): Path<(String, String)>,
+    body: Bytes,
 ) -> Result<StatusCode, Problem> {
+    let asked: Option<ActRequest> = match body.is_empty() {
+        true => None,
+        false => serde_json::from_slice(&body).map_err(|err| {
+            Problem::bad_input(format!("the body is not what this action takes: {err}"))
+        })?,
+    };
+    let key = asked.map(|asked| asked.key).unwrap_or_default();
     let host = meant(&hub, &name).await?;
-    change(&hub, &actor, &host, &action).await?;
+    change(&hub, &actor, &host.uid, &action, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Carries out one action on a host; pages use it too.
+/// Carries out one action on a host; pages use it too. `key` is what an approval compares.
 pub(crate) async fn change(
     hub: &Hub,
     actor: &Actor,
-    host: &HostRow,
+    uid: &str,
     action: &str,
+    key: &str,
 ) -> Result<(), Problem> {
-    let now = clock::now_ms();
-    let mut tx = hub.db.begin().await?;
-    // Read again inside: only one of two admins may win.
-    let host = hosts::get(&mut tx, &host.uid)
-        .await?
-        .ok_or_else(|| missing(&host.uid))?;
-    let uid = host.uid.as_str();
-    match (action, host.state.as_str()) {
-        ("approve", "pending") => {
-            if hosts::live(&mut tx, &host.host_id).await?.is_some() {
-                let detail = "a live host has the same host ID; retire or revoke that one first";
-                return Err(Problem::refused(detail));
-            }
-            let token = host.token_id.as_deref();
-            hosts::accept(&mut tx, uid, token, &host.labels, now).await?;
-            if let Some(id) = token
-                && let Some(token) = tokens::get(&mut tx, id).await?
-            {
-                assign_default(&mut tx, uid, &token, now).await?;
-            }
-        }
-        ("deny", "pending") => hosts::set_state(&mut tx, uid, "rejected", "denied").await?,
-        ("revoke", "accepted" | "quarantined") => {
-            hosts::set_state(&mut tx, uid, "revoked", "").await?;
-            sessions::end_all(&mut tx, uid, now).await?;
-        }
-        ("retire", "accepted" | "quarantined") => {
-            hosts::set_state(&mut tx, uid, "retired", "").await?;
-            sessions::end_all(&mut tx, uid, now).await?;
-        }
-        ("release", "quarantined") => {
-            sessions::forget(&mut tx, uid).await?;
-            hosts::set_state(&mut tx, uid, "accepted", "").await?;
-        }
-        ("approve" | "deny" | "revoke" | "retire" | "release", state) => {
-            let detail = format!("host {uid} is {state}: it cannot be changed by `{action}`");
-            return Err(Problem::refused(detail));
-        }
+    let decision = match action {
+        "approve" => Decision::Approve { key },
+        "deny" => Decision::Deny,
+        "revoke" => Decision::Revoke,
+        "retire" => Decision::Retire,
+        "release" => Decision::Release,
         _ => return Err(Problem::not_found(format!("there is no action `{action}`"))),
-    }
-    audit::record(&mut tx, &actor.name, &format!("host.{action}"), uid, now).await?;
-    tx.commit().await?;
-    hub.wake();
-    Ok(())
+    };
+    decide(hub, &actor.name, uid, decision).await
 }

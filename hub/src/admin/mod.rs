@@ -2,12 +2,14 @@
 
 pub(crate) mod audit;
 pub(crate) mod auth;
+mod claims;
 mod events;
 pub(crate) mod hosts;
 pub(crate) mod hub;
 pub(crate) mod keys;
 mod openapi;
 pub(crate) mod people;
+pub(crate) mod preauths;
 pub(crate) mod problem;
 pub(crate) mod profiles;
 pub(crate) mod registries;
@@ -42,7 +44,15 @@ pub(crate) fn routes() -> Routes {
         .add("POST", "/api/v1/logout", post(hub::log_out))
         .asking(Access::Api(Permission::Renew))
         .add("POST", "/api/v1/password", post(hub::change_password));
-    administration(operation(sight(routes)))
+    administration(operation(sight(claiming(routes))))
+}
+
+fn claiming(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Api(Permission::Claim))
+        .add("POST", "/api/v1/claims", post(claims::begin))
+        .add("GET", "/api/v1/claims/{key}", get(claims::show))
+        .add("POST", "/api/v1/claims/{key}/number", post(claims::confirm))
 }
 
 fn sight(routes: Routes) -> Routes {
@@ -51,6 +61,7 @@ fn sight(routes: Routes) -> Routes {
         .add("GET", "/api/v1/hub", get(hub::show))
         .add("GET", "/api/v1/openapi.json", get(openapi::show))
         .add("GET", "/api/v1/tokens", get(tokens::list))
+        .add("GET", "/api/v1/preauths", get(preauths::list))
         .add("GET", "/api/v1/registries", get(registries::list))
         .add("GET", "/api/v1/profiles", get(profiles::list))
         .add(
@@ -68,6 +79,8 @@ fn operation(routes: Routes) -> Routes {
         .asking(Access::Api(Permission::Operate))
         .add("POST", "/api/v1/tokens", post(tokens::create))
         .add("POST", "/api/v1/tokens/{id}/revoke", post(tokens::revoke))
+        .add("POST", "/api/v1/preauths", post(preauths::create))
+        .add("DELETE", "/api/v1/preauths/{id}", delete(preauths::remove))
         .add("POST", "/api/v1/profiles", post(profiles::publish))
         .add(
             "POST",

@@ -4,7 +4,9 @@ use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{audit, events, hosts, hub, keys, people, profiles, registries, tokens};
+use super::{
+    audit, claims, events, hosts, hub, keys, people, preauths, profiles, registries, tokens,
+};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
@@ -20,6 +22,12 @@ use super::{audit, events, hosts, hub, keys, people, profiles, registries, token
         tokens::list,
         tokens::create,
         tokens::revoke,
+        preauths::list,
+        preauths::create,
+        preauths::remove,
+        claims::begin,
+        claims::show,
+        claims::confirm,
         registries::list,
         registries::put,
         registries::remove,

@@ -207,6 +207,26 @@ pub(crate) struct AssignRequest {
     pub(crate) disk: Option<DiskChoice>,
 }
 
+/// What an action on a host needs besides its name.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ActRequest {
+    /// For `approve`: the key on the host's screen, from its first 8 characters on.
+    pub(crate) key: String,
+}
+
+/// By what a host was let in.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct AdmissionInfo {
+    /// `token`, `host_id`, `uuid`, `serial`, `key`, `qr`, `code` or `approval`.
+    pub(crate) matcher: String,
+    /// Id of the token or preauth; `provisional` for a claim without a number.
+    pub(crate) detail: String,
+    /// Who gave the matcher.
+    pub(crate) by: String,
+    pub(crate) at: i64,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AssignmentInfo {
     pub(crate) generation: i64,
@@ -225,6 +245,12 @@ pub(crate) struct HostInfo {
     /// Why it is in this state; may be empty.
     pub(crate) reason: String,
     pub(crate) token_id: Option<String>,
+    /// Label of its identity key, as the host's screen shows it.
+    #[serde(default)]
+    pub(crate) key: String,
+    /// None while it is not accepted.
+    #[serde(default)]
+    pub(crate) admission: Option<AdmissionInfo>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) arch: String,
     pub(crate) address: String,

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use burin_api::claim::KeyLabel;
 use burin_api::message::Observed;
 
-use super::types::{AssignmentInfo, HostInfo, Page};
+use super::types::{AdmissionInfo, AssignmentInfo, HostInfo, Page};
+use crate::db::admissions::AdmissionRow;
 use crate::db::assignments::AssignmentRow;
-use crate::db::hosts::HostRow;
+use crate::db::hosts::{HostRow, KeyRow};
 use crate::db::live::LiveRow;
 use crate::db::{self, from_json};
 use crate::state::Hub;
@@ -15,12 +17,17 @@ use crate::{clock, silence};
 /// Hosts on one page of a list.
 pub(crate) const PAGE: i64 = 200;
 
-fn info(
-    host: HostRow,
+/// What other tables hold of one host.
+#[derive(Debug, Default)]
+struct Beside {
     live: Option<LiveRow>,
     assignment: Option<AssignmentRow>,
-    heard_since: i64,
-) -> sqlx::Result<HostInfo> {
+    key: Option<KeyRow>,
+    admission: Option<AdmissionRow>,
+}
+
+fn info(host: HostRow, beside: Beside, heard_since: i64) -> sqlx::Result<HostInfo> {
+    let live = beside.live;
     let mut observed = Observed::default();
     let mut progress = None;
     // What the host said in a session is newer than what it said at the door.
@@ -31,6 +38,7 @@ fn info(
         findings = from_json(&live.findings)?;
     }
     let late = live.as_ref().is_some_and(|live| live.seen_at < heard_since);
+    let label = |key: KeyRow| KeyLabel::of(&key.thumbprint).ok();
     Ok(HostInfo {
         silent: host.state == "accepted" && late,
         labels: from_json(&host.labels)?,
@@ -41,6 +49,16 @@ fn info(
         state: host.state,
         reason: host.reason,
         token_id: host.token_id,
+        key: beside
+            .key
+            .and_then(label)
+            .map_or_else(String::new, |label| label.to_string()),
+        admission: beside.admission.map(|row| AdmissionInfo {
+            matcher: row.matcher,
+            detail: row.detail,
+            by: row.actor,
+            at: row.made_at,
+        }),
         arch: host.arch,
         address: live
             .as_ref()
@@ -55,7 +73,7 @@ fn info(
         last_error: observed.last_error.clone(),
         observed,
         findings,
-        assignment: assignment.map(|row| AssignmentInfo {
+        assignment: beside.assignment.map(|row| AssignmentInfo {
             generation: row.generation,
             profile: row.profile,
             version: row.version,
@@ -63,10 +81,17 @@ fn info(
     })
 }
 
+fn by_host<T>(rows: Vec<T>, uid: impl Fn(&T) -> &str) -> HashMap<String, T> {
+    rows.into_iter()
+        .map(|row| (uid(&row).to_owned(), row))
+        .collect()
+}
+
 /// Hosts after `after` in the order of their first call.
 pub(crate) async fn page(hub: &Hub, after: &str) -> anyhow::Result<Page<HostInfo>> {
     let heard_since = silence::heard_since(hub, clock::now_ms()).await?;
-    let rows = db::hosts::page(&hub.db, after, PAGE).await?;
+    let db = &hub.db;
+    let rows = db::hosts::page(db, after, PAGE).await?;
     let Some(last) = rows.last().map(|row| row.uid.clone()) else {
         return Ok(Page {
             items: Vec::new(),
@@ -74,22 +99,24 @@ pub(crate) async fn page(hub: &Hub, after: &str) -> anyhow::Result<Page<HostInfo
         });
     };
     let full = i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
-    let mut live: HashMap<String, LiveRow> = db::live::page(&hub.db, after, &last)
-        .await?
-        .into_iter()
-        .map(|row| (row.host_uid.clone(), row))
-        .collect();
-    let mut assigned: HashMap<String, AssignmentRow> = db::assignments::page(&hub.db, after, &last)
-        .await?
-        .into_iter()
-        .map(|row| (row.host_uid.clone(), row))
-        .collect();
+    let live = db::live::page(db, after, &last).await?;
+    let mut live = by_host(live, |row| &row.host_uid);
+    let assigned = db::assignments::page(db, after, &last).await?;
+    let mut assigned = by_host(assigned, |row| &row.host_uid);
+    let keys = db::hosts::keys_page(db, after, &last).await?;
+    let mut keys = by_host(keys, |row| &row.host_uid);
+    let admitted = db::admissions::page(db, after, &last).await?;
+    let mut admitted = by_host(admitted, |row| &row.host_uid);
     let items = rows
         .into_iter()
         .map(|row| {
-            let live = live.remove(&row.uid);
-            let assignment = assigned.remove(&row.uid);
-            info(row, live, assignment, heard_since)
+            let beside = Beside {
+                live: live.remove(&row.uid),
+                assignment: assigned.remove(&row.uid),
+                key: keys.remove(&row.uid),
+                admission: admitted.remove(&row.uid),
+            };
+            info(row, beside, heard_since)
         })
         .collect::<Result<_, _>>()?;
     Ok(Page {
@@ -111,9 +138,13 @@ pub(crate) async fn several(hub: &Hub, rows: Vec<HostRow>) -> anyhow::Result<Vec
     let mut conn = hub.db.reader().acquire().await?;
     let mut infos = Vec::with_capacity(rows.len());
     for row in rows {
-        let live = db::live::get(&mut conn, &row.uid).await?;
-        let assignment = db::assignments::current(&mut conn, &row.uid).await?;
-        infos.push(info(row, live, assignment, heard_since)?);
+        let beside = Beside {
+            live: db::live::get(&mut conn, &row.uid).await?,
+            assignment: db::assignments::current(&mut conn, &row.uid).await?,
+            key: db::hosts::active_key(&mut conn, &row.uid).await?,
+            admission: db::admissions::get(&mut conn, &row.uid).await?,
+        };
+        infos.push(info(row, beside, heard_since)?);
     }
     Ok(infos)
 }

@@ -113,6 +113,15 @@ impl Client {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// A body up, nothing down.
+    pub(crate) async fn post_only<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<(), Failure> {
+        self.bytes(Method::POST, path, Some(body)).await.map(drop)
+    }
+
     /// For answers without a body.
     pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Failure> {
         let bytes = self.bytes::<()>(method, path, None).await?;

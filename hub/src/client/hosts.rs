@@ -3,11 +3,11 @@
 use burin_api::desired::DiskChoice;
 use burin_api::event::Severity;
 use clap::{Args, Subcommand};
-use reqwest::Method;
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
-use crate::admin::types::{AssignRequest, AssignmentInfo, EventInfo, HostInfo, Page};
+use super::preauths;
+use crate::admin::types::{ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, Page};
 
 #[derive(Debug, Args)]
 #[command(
@@ -70,8 +70,30 @@ pub(crate) enum HostCommand {
         /// The host's ID or uid.
         host: String,
     },
-    /// Let a pending host in.
-    Approve { host: String },
+    /// Announce a host by ID, UUID, serial or key, before or after it calls.
+    #[command(
+        after_help = "Examples:\n  burin-hub --data ./hub host preauth K7QF-2M9X-0TRD-8HWN --key 3BGTS77Z\n  burin-hub --data ./hub host preauth 6A8D0F6C-9D9C-4C0B-8F2E-0D4C6E1B7A55 --profile retail"
+    )]
+    Preauth(preauths::PreauthCommand),
+    /// List the announced hosts.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub host preauths --json")]
+    Preauths,
+    /// Withdraw an announcement.
+    Withdraw {
+        /// Its id, as `host preauths` shows it.
+        id: String,
+    },
+    /// Let a pending host in whose key you have compared.
+    #[command(
+        after_help = "Example:\n  burin-hub --data ./hub host approve K7QF-2M9X-0TRD-8HWN --key 3BGTS77Z"
+    )]
+    Approve {
+        /// The host's ID or uid.
+        host: String,
+        /// The key on the host's screen, from its first 8 characters on.
+        #[arg(long, value_name = "KEY")]
+        key: String,
+    },
     /// Turn a pending host away.
     Deny { host: String },
     /// End a host's rights at once; its key is never accepted again.
@@ -96,6 +118,7 @@ pub(super) async fn run(
                     &[
                         "HOST",
                         "STATE",
+                        "BY",
                         "PHASE",
                         "PROGRESS",
                         "PROFILE",
@@ -110,14 +133,29 @@ pub(super) async fn run(
             let host: HostInfo = client.get(&format!("/api/v1/hosts/{host}")).await?;
             return output.show(&host, text);
         }
-        HostCommand::Approve { host } => (host, "approve"),
+        HostCommand::Preauth(args) => return preauths::create(client, args, output).await,
+        HostCommand::Preauths => return preauths::list(client, output).await,
+        HostCommand::Withdraw { id } => return preauths::withdraw(client, &id, output).await,
+        HostCommand::Approve { host, key } => {
+            return act(client, &host, "approve", key, output).await;
+        }
         HostCommand::Deny { host } => (host, "deny"),
         HostCommand::Revoke { host } => (host, "revoke"),
         HostCommand::Retire { host } => (host, "retire"),
         HostCommand::Release { host } => (host, "release"),
     };
+    act(client, &host, action, String::new(), output).await
+}
+
+async fn act(
+    client: &Client,
+    host: &str,
+    action: &str,
+    key: String,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let path = format!("/api/v1/hosts/{host}/{action}");
-    client.act(Method::POST, &path).await?;
+    client.post_only(&path, &ActRequest { key }).await?;
     output.show(&serde_json::json!({ "host": host, "done": action }), |_| {
         format!("{action}: done for {host}")
     })
@@ -148,9 +186,14 @@ fn row(host: &HostInfo) -> Vec<String> {
         "" => host.state.clone(),
         reason => format!("{} ({reason})", host.state),
     };
+    let by = host
+        .admission
+        .as_ref()
+        .map_or_else(String::new, |admission| admission.matcher.clone());
     vec![
         host.host_id.clone(),
         state,
+        by,
         host.phase.clone().unwrap_or_default(),
         progress,
         profile,
@@ -164,6 +207,7 @@ fn text(host: &HostInfo) -> String {
         &[
             "HOST",
             "STATE",
+            "BY",
             "PHASE",
             "PROGRESS",
             "PROFILE",
@@ -178,6 +222,17 @@ fn text(host: &HostInfo) -> String {
         host.uid, evidence.vendor, evidence.product, evidence.serial, host.arch, host.address
     );
     text.push_str(&line);
+    text.push_str(&format!("key {}\n", host.key));
+    if let Some(admission) = &host.admission {
+        let line = format!(
+            "let in by {} {}, {} at {}\n",
+            admission.matcher,
+            admission.detail,
+            admission.by,
+            time(admission.at)
+        );
+        text.push_str(&line);
+    }
     for finding in &host.findings {
         if finding.severity != Severity::Ok {
             let line = format!(

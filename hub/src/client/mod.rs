@@ -5,6 +5,7 @@ mod hosts;
 mod output;
 mod people;
 mod pin;
+mod preauths;
 mod profiles;
 mod registries;
 mod tokens;

@@ -306,3 +306,44 @@ pub(crate) async fn set_pending_reason(
         .await?;
     Ok(())
 }
+
+/// The key with this label (the first half of its thumbprint), which must be hex.
+pub(crate) async fn key_by_prefix(
+    conn: &mut Connection,
+    prefix: &str,
+) -> sqlx::Result<Option<KeyRow>> {
+    sqlx::query_as(
+        "SELECT thumbprint, host_uid, public_key, state FROM host_key \
+         WHERE thumbprint LIKE $1 ORDER BY thumbprint LIMIT 1",
+    )
+    .bind(format!("{prefix}%"))
+    .fetch_optional(conn)
+    .await
+}
+
+/// The active keys of a page of hosts.
+pub(crate) async fn keys_page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<KeyRow>> {
+    sqlx::query_as(
+        "SELECT thumbprint, host_uid, public_key, state FROM host_key \
+         WHERE host_uid > $1 AND host_uid <= $2 AND state = 'active'",
+    )
+    .bind(after)
+    .bind(last)
+    .fetch_all(db.reader())
+    .await
+}
+
+/// Forgets pending hosts of this host ID that were not heard since `before`: a machine that starts
+/// again and again with new keys must not fill its own list.
+pub(crate) async fn forget_silent(
+    conn: &mut Connection,
+    host_id: &str,
+    before: i64,
+) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM host WHERE host_id = $1 AND state = 'pending' AND enrolled_at < $2")
+        .bind(host_id)
+        .bind(before)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -25,8 +25,10 @@
 //! `transfer::TABLES`, or a test fails.
 
 pub(crate) mod accounts;
+pub(crate) mod admissions;
 pub(crate) mod assignments;
 pub(crate) mod audit;
+pub(crate) mod claims;
 pub(crate) mod counters;
 pub(crate) mod events;
 pub(crate) mod hosts;
@@ -34,6 +36,7 @@ pub(crate) mod live;
 pub(crate) mod nonces;
 pub(crate) mod owner;
 pub(crate) mod people;
+pub(crate) mod preauths;
 pub(crate) mod profiles;
 pub(crate) mod registries;
 pub(crate) mod search;

@@ -42,12 +42,39 @@ pub(super) struct Proven {
     pub(super) requires_approval: bool,
 }
 
+/// What a person said of this host, without a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Matched {
+    /// An operator announced this very key, or read it off the host's screen.
+    Announced { id: String },
+    /// An operator announced the host; somebody has to confirm the key.
+    Named,
+    /// An operator announced the host with another key.
+    OtherKey,
+    /// Somebody claimed the key; the number on the screen is to be told.
+    Claimed,
+    /// Somebody claimed the key, and this hub asks for no number.
+    ClaimedWithoutNumber,
+}
+
+/// What lets a host in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum By {
+    /// A use of the token; it is taken first.
+    Token,
+    /// The preauth with this id.
+    Preauth(String),
+    /// A claim that asks for no number.
+    Claim,
+}
+
 /// Everything a verdict depends on.
 #[derive(Debug, Clone)]
 pub(super) struct Situation<'a> {
     pub(super) known: Known,
     pub(super) rival: Option<Rival>,
     pub(super) token: Option<Proven>,
+    pub(super) matched: Option<Matched>,
     pub(super) evidence: &'a Evidence,
     pub(super) findings: &'a [Finding],
     /// How long the old key must have been silent.
@@ -61,8 +88,8 @@ pub(super) enum Verdict {
     Already {
         uid: String,
     },
-    /// Take one use of the token and accept.
-    Admit,
+    /// Accept.
+    Admit(By),
     /// Put the new key in the place of the old one of this host.
     Replace {
         uid: String,
@@ -101,20 +128,47 @@ pub(super) fn decide(situation: &Situation<'_>) -> Verdict {
         );
         return pending("blocked", message);
     }
-    match &situation.token {
-        None => pending(
-            "no_token",
-            "the host brought no token; approve it in the hub".to_owned(),
-        ),
-        Some(token) if token.requires_approval => pending(
+    by_matcher(situation)
+}
+
+/// A full match first, so that no use of a token is spent beside it; then what only lacks a person.
+fn by_matcher(situation: &Situation<'_>) -> Verdict {
+    match (&situation.matched, &situation.token) {
+        (Some(Matched::Announced { id }), _) => Verdict::Admit(By::Preauth(id.clone())),
+        (Some(Matched::ClaimedWithoutNumber), _) => Verdict::Admit(By::Claim),
+        (_, Some(token)) if !token.requires_approval => Verdict::Admit(By::Token),
+        (Some(matched), _) => unfinished(matched),
+        (None, Some(token)) => pending(
             "approval",
             format!(
                 "token {} asks for approval; approve the host in the hub",
                 token.id
             ),
         ),
-        Some(_) => Verdict::Admit,
+        (None, None) => pending(
+            "no_token",
+            "the host brought no token; claim it by its code, or approve it in the hub".to_owned(),
+        ),
     }
+}
+
+/// What a person began and has to finish.
+fn unfinished(matched: &Matched) -> Verdict {
+    let (reason, message) = match matched {
+        Matched::Claimed | Matched::ClaimedWithoutNumber => (
+            "confirm_number",
+            "somebody claims this host; tell the hub the number on this screen",
+        ),
+        Matched::OtherKey => (
+            "other_key",
+            "the host was announced with another key; compare the keys and approve it in the hub",
+        ),
+        Matched::Named | Matched::Announced { .. } => (
+            "confirm_key",
+            "the host was announced; compare its key and approve it in the hub",
+        ),
+    };
+    pending(reason, message.to_owned())
 }
 
 fn by_key(known: &Known) -> Option<Verdict> {
@@ -148,36 +202,29 @@ fn by_key(known: &Known) -> Option<Verdict> {
 /// The rule for keys in RAM: until the host has synced once with a key that is stored, a power cut
 /// loses the key, and the same machine may come back with another one.
 fn by_rival(situation: &Situation<'_>, rival: &Rival) -> Verdict {
-    let conflict = |why: &str| {
-        pending(
-            "id_conflict",
-            format!("a live host has the same host ID, and {why}; look at both in the hub"),
-        )
-    };
-    if rival.settled {
-        return conflict("its key is stored on its disk");
-    }
-    let Some(token) = &situation.token else {
-        return conflict("the newcomer brought no token");
-    };
-    if rival.token_id.as_deref() != Some(token.id.as_str()) {
-        return conflict("the newcomer brought another token");
-    }
-    if token.revoked {
-        return conflict("its token was revoked");
-    }
     if !same_machine(&rival.evidence, situation.evidence) {
-        return conflict("its hardware is another");
+        return pending(
+            "id_conflict",
+            "another machine with the same host ID is live; look at both in the hub".to_owned(),
+        );
     }
-    if rival.replaced_in_this_boot {
-        return conflict("this boot already replaced its key once");
+    if let Some(why) = why_a_person_decides(situation, rival) {
+        return pending(
+            "rekey",
+            format!(
+                "this machine is known by another key, and {why}; claim it again, or approve its \
+                 new key in the hub"
+            ),
+        );
     }
-    if rival.silent < situation.replace_after {
-        let left = (situation.replace_after - rival.silent).as_secs() + 1;
+    if let Some(left) = situation.replace_after.checked_sub(rival.silent)
+        && !left.is_zero()
+    {
+        let left = left.as_secs().max(1);
         return Verdict::Pending {
             reason: "replacement_wait",
             message: format!(
-                "an earlier key of this host was heard {} s ago; it must be silent for {} s \
+                "the key that this host had before was heard {} s ago; it must be silent for {} s \
                  before this one takes its place",
                 rival.silent.as_secs(),
                 situation.replace_after.as_secs()
@@ -190,9 +237,28 @@ fn by_rival(situation: &Situation<'_>, rival: &Rival) -> Verdict {
     }
 }
 
+/// Why the token alone does not let a new key take the place of the old one; none when it does.
+fn why_a_person_decides(situation: &Situation<'_>, rival: &Rival) -> Option<&'static str> {
+    if rival.settled {
+        return Some("that key is stored on its disk");
+    }
+    let Some(token) = &situation.token else {
+        return Some("it brought no token");
+    };
+    if rival.token_id.as_deref() != Some(token.id.as_str()) {
+        return Some("it brought another token");
+    }
+    if token.revoked {
+        return Some("its token was revoked");
+    }
+    rival
+        .replaced_in_this_boot
+        .then_some("this boot has replaced a key already")
+}
+
 /// Whether two pieces of evidence can be of one machine: everything that both name agrees, and
 /// they share at least one of UUID, serial, board serial or the set of MAC addresses.
-pub(super) fn same_machine(old: &Evidence, new: &Evidence) -> bool {
+pub(crate) fn same_machine(old: &Evidence, new: &Evidence) -> bool {
     let sorted = |macs: &[String]| {
         let mut macs: Vec<String> = macs.iter().map(|mac| mac.to_ascii_lowercase()).collect();
         macs.sort();

@@ -22,6 +22,7 @@ fn situation(evidence: &Evidence) -> Situation<'_> {
         known: Known::No,
         rival: None,
         token: Some(token("T")),
+        matched: None,
         evidence,
         findings: &[],
         replace_after: Duration::from_secs(600),
@@ -44,7 +45,9 @@ fn reason(verdict: &Verdict) -> &str {
         Verdict::Pending { reason, .. } => reason,
         Verdict::Rejected { reason, .. } => reason,
         Verdict::Already { .. } => "already",
-        Verdict::Admit => "admit",
+        Verdict::Admit(By::Token) => "token",
+        Verdict::Admit(By::Preauth(_)) => "preauth",
+        Verdict::Admit(By::Claim) => "claim",
         Verdict::Replace { .. } => "replace",
     }
 }
@@ -53,7 +56,7 @@ fn reason(verdict: &Verdict) -> &str {
 fn a_new_host_is_admitted_by_its_token_only() {
     let evidence = machine("a");
     let base = situation(&evidence);
-    assert_eq!(decide(&base), Verdict::Admit);
+    assert_eq!(decide(&base), Verdict::Admit(By::Token));
     let none = Situation {
         token: None,
         ..base.clone()
@@ -71,11 +74,89 @@ fn a_new_host_is_admitted_by_its_token_only() {
 }
 
 #[test]
+fn what_people_said_of_a_host_decides_with_its_token() {
+    let evidence = machine("a");
+    let announced = Matched::Announced { id: "P".to_owned() };
+    let waived = Matched::ClaimedWithoutNumber;
+    let free = Some(token("T"));
+    let asks = Some(Proven {
+        requires_approval: true,
+        ..token("T")
+    });
+    for (matched, token, want) in [
+        (Some(&announced), None, "preauth"),
+        // No use of a token is spent on a host that a person let in.
+        (Some(&announced), free.clone(), "preauth"),
+        (Some(&announced), asks.clone(), "preauth"),
+        (Some(&waived), None, "claim"),
+        (Some(&waived), free.clone(), "claim"),
+        (Some(&Matched::Named), None, "confirm_key"),
+        (Some(&Matched::Named), free.clone(), "token"),
+        (Some(&Matched::Named), asks.clone(), "confirm_key"),
+        (Some(&Matched::OtherKey), None, "other_key"),
+        (Some(&Matched::OtherKey), asks.clone(), "other_key"),
+        (Some(&Matched::Claimed), None, "confirm_number"),
+        (Some(&Matched::Claimed), asks.clone(), "confirm_number"),
+        (Some(&Matched::Claimed), free.clone(), "token"),
+        (None, None, "no_token"),
+        (None, asks, "approval"),
+        (None, free, "token"),
+    ] {
+        let case = format!("{matched:?} {token:?}");
+        let verdict = decide(&Situation {
+            matched: matched.cloned(),
+            token,
+            ..situation(&evidence)
+        });
+        assert_eq!(reason(&verdict), want, "{case}");
+    }
+}
+
+#[test]
+fn no_matcher_displaces_a_live_host_or_opens_a_closed_door() {
+    let evidence = machine("a");
+    for matched in [
+        Matched::Announced { id: "P".to_owned() },
+        Matched::ClaimedWithoutNumber,
+        Matched::Claimed,
+        Matched::Named,
+    ] {
+        for (uuid, want) in [("a", "rekey"), ("b", "id_conflict")] {
+            let mut live = rival();
+            live.settled = true;
+            live.evidence.uuid = uuid.to_owned();
+            let verdict = decide(&Situation {
+                rival: Some(live),
+                matched: Some(matched.clone()),
+                ..situation(&evidence)
+            });
+            assert_eq!(reason(&verdict), want, "{matched:?}");
+        }
+        for state in ["revoked", "retired", "rejected"] {
+            let known = Known::Key {
+                uid: "u".to_owned(),
+                state: state.to_owned(),
+                reason: String::new(),
+            };
+            let verdict = decide(&Situation {
+                known,
+                matched: Some(matched.clone()),
+                ..situation(&evidence)
+            });
+            assert!(
+                matches!(verdict, Verdict::Rejected { .. }),
+                "{state} {matched:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_key_that_is_known_keeps_its_state() {
     let evidence = machine("a");
     for (state, why, want) in [
         ("accepted", "", "already"),
-        ("pending", "", "admit"),
+        ("pending", "", "token"),
         ("quarantined", "", "quarantined"),
         ("revoked", "", "revoked"),
         ("retired", "", "retired"),
@@ -138,13 +219,13 @@ fn a_ram_key_is_replaced_only_when_every_condition_holds() {
         rival
     };
     for (case, rival, want) in [
-        ("settled", other(|r| r.settled = true), "id_conflict"),
+        ("settled", other(|r| r.settled = true), "rekey"),
         (
             "other token",
             other(|r| r.token_id = Some("X".to_owned())),
-            "id_conflict",
+            "rekey",
         ),
-        ("no token", other(|r| r.token_id = None), "id_conflict"),
+        ("no token", other(|r| r.token_id = None), "rekey"),
         (
             "other machine",
             other(|r| r.evidence.uuid = "b".to_owned()),
@@ -153,7 +234,7 @@ fn a_ram_key_is_replaced_only_when_every_condition_holds() {
         (
             "same boot",
             other(|r| r.replaced_in_this_boot = true),
-            "id_conflict",
+            "rekey",
         ),
         (
             "heard",
@@ -167,7 +248,7 @@ fn a_ram_key_is_replaced_only_when_every_condition_holds() {
         token: None,
         ..with(rival())
     };
-    assert_eq!(reason(&decide(&no_token)), "id_conflict");
+    assert_eq!(reason(&decide(&no_token)), "rekey");
     let revoked = Proven {
         revoked: true,
         ..token("T")
@@ -176,7 +257,7 @@ fn a_ram_key_is_replaced_only_when_every_condition_holds() {
         token: Some(revoked),
         ..with(rival())
     };
-    assert_eq!(reason(&decide(&revoked)), "id_conflict");
+    assert_eq!(reason(&decide(&revoked)), "rekey");
 }
 
 #[test]

@@ -1,34 +1,30 @@
 //! Admission of hosts.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::message::{Enroll, EnrollAnswer};
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep_until};
 
-use super::admission::{self, Known, Proven, Rival, Situation, Verdict};
+use super::admission::Known;
+use super::caller::{self, Caller};
 use super::refusal::Refused;
 use crate::clock;
-use crate::db::hosts::{HostRow, KeyRow};
-use crate::db::tokens::TokenRow;
-use crate::db::{
-    self, Connection, assignments, audit, from_json, hosts, live, profiles, to_json, tokens,
-};
-use crate::network::Network;
+use crate::db::{claims, from_json, hosts, tokens};
+use crate::registration::challenge;
 use crate::state::Hub;
 
 /// A host that nobody approved is turned away after this, milliseconds.
 const PENDING_LIFETIME: i64 = 24 * 3_600_000;
 /// How long such a host is still shown, milliseconds.
 const EXPIRED_KEPT: i64 = 7 * 24 * 3_600_000;
-const PENDING_PER_HOST_ID: i64 = 20;
-const PENDING_PER_HUB: i64 = 10_000;
-/// How soon a pending host asks again, seconds: often while somebody may stand beside it.
-const PENDING_SOON: u32 = 5;
-const PENDING_LATER: u32 = 30;
-const SOMEBODY_STANDS_BESIDE: i64 = 600_000;
+/// Longest long poll, seconds.
+const WAIT: u32 = 25;
+/// How often a hub looks whether another hub of its database decided about the host.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn answer(
     hub: &Hub,
@@ -45,6 +41,10 @@ pub(super) async fn answer(
         .open::<Enroll>(&[&enroll.public_key])
         .map_err(|err| Refused::signature(&err))?;
 
+    let news = News {
+        changed: hub.changed.subscribe(),
+        matchers: hub.matchers.subscribe(),
+    };
     let mut tx = hub.db.begin().await?;
     let token = match &enroll.token_id {
         Some(id) => Some(tokens::get(&mut tx, id).await?.ok_or_else(|| {
@@ -66,23 +66,16 @@ pub(super) async fn answer(
 
     hosts::expire_pending(&mut tx, now - PENDING_LIFETIME).await?;
     hosts::forget_expired(&mut tx, now - EXPIRED_KEPT).await?;
-    let mut caller = Caller {
-        thumbprint: enroll
-            .public_key
-            .thumbprint()
-            .map_err(|err| Refused::signature(&err))?,
-        ip: ip.to_canonical(),
-        enroll: &enroll,
-        token: token.as_ref(),
-        now,
-        uid: None,
-        first_seen: now,
-    };
+    let mut caller = Caller::new(&enroll, token.as_ref(), ip.to_canonical(), now)?;
     let verdict = caller.judge(&mut tx, hub.settings.replace_after).await?;
     let answer = caller.carry_out(&mut tx, verdict).await?;
     tx.commit().await?;
-    hub.wake();
-    Ok(answer)
+    let news_for_others = caller.is_new() || matches!(answer, EnrollAnswer::Accepted { .. });
+    let print = caller.thumbprint;
+    if news_for_others {
+        hub.wake();
+    }
+    hold(hub, &print, answer, &enroll, news).await
 }
 
 /// Texts that go into the database and onto pages are short; nothing else is asked of them.
@@ -108,283 +101,74 @@ fn check_form(enroll: &Enroll) -> Result<(), Refused> {
     Ok(())
 }
 
-struct Caller<'a> {
-    thumbprint: String,
-    ip: IpAddr,
-    enroll: &'a Enroll,
-    token: Option<&'a TokenRow>,
-    now: i64,
-    /// Of the host row that this key has.
-    uid: Option<String>,
-    first_seen: i64,
+/// What ends a long poll.
+struct News {
+    /// Somebody decided about a host.
+    changed: Receiver<u64>,
+    /// Somebody announced or claimed one.
+    matchers: Receiver<u64>,
 }
 
-impl Caller<'_> {
-    async fn judge(
-        &mut self,
-        conn: &mut Connection,
-        replace_after: Duration,
-    ) -> Result<Verdict, Refused> {
-        let known = self.known(conn).await?;
-        let rival = self.rival(conn).await?;
-        let situation = Situation {
-            known,
-            rival,
-            token: self.token.map(|token| Proven {
-                id: token.id.clone(),
-                revoked: token.revoked_at.is_some(),
-                requires_approval: token.requires_approval != 0,
-            }),
-            evidence: &self.enroll.evidence,
-            findings: &self.enroll.findings,
-            replace_after,
-        };
-        Ok(admission::decide(&situation))
+/// Holds an answer that the host shows already, until it is out of date.
+async fn hold(
+    hub: &Hub,
+    print: &str,
+    answer: EnrollAnswer,
+    asked: &Enroll,
+    mut news: News,
+) -> Result<EnrollAnswer, Refused> {
+    let EnrollAnswer::Pending { etag, reason, .. } = &answer else {
+        return Ok(answer);
+    };
+    if asked.held.is_none() || asked.held != *etag {
+        return Ok(answer);
     }
-
-    async fn known(&mut self, conn: &mut Connection) -> Result<Known, Refused> {
-        let Some(key) = hosts::key(conn, &self.thumbprint).await? else {
-            return Ok(Known::No);
-        };
-        if key.state == "replaced" {
-            return Ok(Known::Replaced);
-        }
-        let Some(host) = hosts::get(conn, &key.host_uid).await? else {
-            return Ok(Known::No);
-        };
-        self.uid = Some(host.uid.clone());
-        self.first_seen = host.created_at;
-        Ok(Known::Key {
-            uid: host.uid,
-            state: host.state,
-            reason: host.reason,
-        })
-    }
-
-    async fn rival(&self, conn: &mut Connection) -> Result<Option<Rival>, Refused> {
-        let Some(host) = hosts::live(conn, &self.enroll.host_id).await? else {
-            return Ok(None);
-        };
-        if self.uid.as_deref() == Some(host.uid.as_str()) {
-            return Ok(None);
-        }
-        let heard = live::get(conn, &host.uid)
-            .await?
-            .map_or(0, |row| row.seen_at);
-        let heard = heard.max(host.enrolled_at);
-        let silent = u64::try_from(self.now - heard).unwrap_or(0);
-        let replaced_in_this_boot =
-            hosts::was_replaced(conn, &host.uid, &self.enroll.boot_id).await?;
-        Ok(Some(Rival {
-            settled: host.settled != 0,
-            token_id: host.token_id,
-            evidence: from_json(&host.evidence)?,
-            silent: Duration::from_millis(silent),
-            replaced_in_this_boot,
-            uid: host.uid,
-        }))
-    }
-
-    async fn carry_out(
-        &self,
-        conn: &mut Connection,
-        verdict: Verdict,
-    ) -> Result<EnrollAnswer, Refused> {
-        match verdict {
-            Verdict::Already { uid } => {
-                self.write(conn, &uid, "").await?;
-                Ok(EnrollAnswer::Accepted { host_uid: uid })
-            }
-            Verdict::Rejected { reason, message } => Ok(EnrollAnswer::Rejected { reason, message }),
-            Verdict::Pending {
-                reason,
-                message,
-                wait,
-            } => {
-                let uid = self.uid_or_new();
-                self.write(conn, &uid, reason).await?;
-                let interval = wait.unwrap_or_else(|| self.usual_wait());
-                Ok(EnrollAnswer::Pending {
-                    reason: reason.to_owned(),
-                    message,
-                    interval: interval.min(PENDING_LATER),
-                    code: None,
-                    code_lifetime: 0,
-                    match_number: None,
-                    etag: None,
-                })
-            }
-            Verdict::Replace { uid } => self.replace(conn, uid).await,
-            Verdict::Admit => self.admit(conn).await,
-        }
-    }
-
-    fn uid_or_new(&self) -> String {
-        self.uid
-            .clone()
-            .unwrap_or_else(|| uuid::Uuid::now_v7().to_string())
-    }
-
-    fn usual_wait(&self) -> u32 {
-        if self.now - self.first_seen < SOMEBODY_STANDS_BESIDE {
-            PENDING_SOON
+    let deadline = Instant::now() + Duration::from_secs(asked.wait.min(WAIT).into());
+    loop {
+        let until = if hub.db.is_shared() {
+            deadline.min(Instant::now() + LOOK_AGAIN)
         } else {
-            PENDING_LATER
-        }
-    }
-
-    async fn admit(&self, conn: &mut Connection) -> Result<EnrollAnswer, Refused> {
-        let Some(token) = self.token else {
-            return Err(anyhow::anyhow!("admitted without a token").into());
+            deadline
         };
-        self.check_network(token)?;
-        if !tokens::take_use(conn, &token.id, self.now).await? {
-            return Err(over(token, self.now));
+        tokio::select! {
+            // The next enroll is judged anew.
+            _ = news.matchers.changed() => return Ok(answer),
+            _ = news.changed.changed() => {}
+            () = sleep_until(until) => {}
         }
-        let uid = self.uid_or_new();
-        self.write(conn, &uid, "").await?;
-        let mut labels = self.enroll.labels.clone();
-        // What the hub's admin wrote wins over what the machine says of itself.
-        labels.extend(from_json::<BTreeMap<String, String>>(&token.labels)?);
-        let labels = to_json(&labels)?;
-        hosts::accept(conn, &uid, Some(&token.id), &labels, self.now).await?;
-        assign_default(conn, &uid, token, self.now).await?;
-        let actor = format!("token {}", token.id);
-        audit::record(conn, &actor, "host.accept", &uid, self.now).await?;
-        Ok(EnrollAnswer::Accepted { host_uid: uid })
-    }
-
-    /// Only admission asks: an accepted host may move.
-    fn check_network(&self, token: &TokenRow) -> Result<(), Refused> {
-        let networks: Vec<String> = from_json(&token.networks)?;
-        let inside = |text: &String| {
-            let network = text.parse::<Network>();
-            network.is_ok_and(|network| network.contains(self.ip))
-        };
-        if networks.is_empty() || networks.iter().any(inside) {
-            return Ok(());
+        if !is_shown(hub, print, reason, etag.as_deref()).await? {
+            return Ok(match accepted(hub, print).await? {
+                Some(host_uid) => EnrollAnswer::Accepted { host_uid },
+                None => answer,
+            });
         }
-        let message = format!(
-            "token {} is good from {} only, this host calls from {}",
-            token.id,
-            networks.join(", "),
-            self.ip
-        );
-        Err(Refused::new(
-            StatusCode::FORBIDDEN,
-            "token_network",
-            message,
-        ))
-    }
-
-    async fn replace(&self, conn: &mut Connection, uid: String) -> Result<EnrollAnswer, Refused> {
-        if let Some(own) = &self.uid {
-            // It asked before the old key was silent for long enough.
-            hosts::forget_pending(conn, own).await?;
+        if Instant::now() >= deadline {
+            return Ok(answer);
         }
-        let boot = &self.enroll.boot_id;
-        let print = &self.thumbprint;
-        if !hosts::note_replacement(conn, &uid, boot, print, self.now).await? {
-            return Err(anyhow::anyhow!("a second replacement in boot {boot}").into());
-        }
-        hosts::replace_keys(conn, &uid).await?;
-        db::sessions::end_all(conn, &uid, self.now).await?;
-        hosts::insert_key(conn, &self.key(&uid)?, self.now).await?;
-        hosts::upsert(conn, &self.row(&uid, "accepted", "")?).await?;
-        audit::record(conn, print, "host.replace_key", &uid, self.now).await?;
-        Ok(EnrollAnswer::Accepted { host_uid: uid })
-    }
-
-    /// Writes the host and its key, as pending when they are new.
-    async fn write(&self, conn: &mut Connection, uid: &str, reason: &str) -> Result<(), Refused> {
-        if self.uid.is_none() {
-            let (same, all) = hosts::count_pending(conn, &self.enroll.host_id).await?;
-            if same >= PENDING_PER_HOST_ID || all >= PENDING_PER_HUB {
-                return Err(Refused::limited(300));
-            }
-        }
-        hosts::upsert(conn, &self.row(uid, "pending", reason)?).await?;
-        if self.uid.is_none() {
-            hosts::insert_key(conn, &self.key(uid)?, self.now).await?;
-        } else {
-            hosts::set_pending_reason(conn, uid, reason).await?;
-        }
-        Ok(())
-    }
-
-    fn key(&self, uid: &str) -> Result<KeyRow, Refused> {
-        Ok(KeyRow {
-            thumbprint: self.thumbprint.clone(),
-            host_uid: uid.to_owned(),
-            public_key: to_json(&self.enroll.public_key)?,
-            state: "active".to_owned(),
-        })
-    }
-
-    fn row(&self, uid: &str, state: &str, reason: &str) -> Result<HostRow, Refused> {
-        let enroll = self.enroll;
-        Ok(HostRow {
-            uid: uid.to_owned(),
-            host_id: enroll.host_id.clone(),
-            host_id_source: enroll.host_id_source.clone(),
-            state: state.to_owned(),
-            reason: reason.to_owned(),
-            token_id: self.token.map(|token| token.id.clone()),
-            evidence: to_json(&enroll.evidence)?,
-            findings: to_json(&enroll.findings)?,
-            labels: to_json(&enroll.labels)?,
-            arch: enroll.arch.clone(),
-            created_at: self.now,
-            enrolled_at: self.now,
-            accepted_at: None,
-            settled: 0,
-            address: self.ip.to_string(),
-        })
     }
 }
 
-/// Why a token has no use left.
-fn over(token: &TokenRow, now: i64) -> Refused {
-    let id = &token.id;
-    let (code, message) = if token.revoked_at.is_some() {
-        (
-            "token_revoked",
-            format!("token {id} was revoked; make a new one"),
-        )
-    } else if token.expires_at <= now {
-        (
-            "token_expired",
-            format!("token {id} has expired; make a new one"),
-        )
-    } else {
-        (
-            "token_used",
-            format!(
-                "token {id} has no use left (of {}); make a new one",
-                token.uses
-            ),
-        )
+/// Whether the host is still pending with the code and number that it shows.
+async fn is_shown(
+    hub: &Hub,
+    print: &str,
+    reason: &str,
+    etag: Option<&str>,
+) -> Result<bool, Refused> {
+    let mut conn = hub.db.reader().acquire().await?;
+    let known = caller::known(&mut conn, print).await?;
+    let Some((Known::Key { uid, state, .. }, _)) = known else {
+        return Ok(false);
     };
-    Refused::new(StatusCode::FORBIDDEN, code, message)
+    let shown = claims::challenge(&mut conn, &uid).await?;
+    let now = shown.map(|row| challenge::etag(reason, &row));
+    Ok(state == "pending" && now.as_deref() == etag)
 }
 
-/// Gives a host the newest version of the token's profile.
-pub(crate) async fn assign_default(
-    conn: &mut Connection,
-    uid: &str,
-    token: &TokenRow,
-    now: i64,
-) -> sqlx::Result<()> {
-    let Some(profile) = &token.profile else {
-        return Ok(());
-    };
-    let Some(newest) = profiles::newest(conn, profile).await? else {
-        tracing::warn!(
-            "token {} names profile {profile}, which has no version",
-            token.id
-        );
-        return Ok(());
-    };
-    assignments::insert(conn, uid, &newest.name, &newest.version, None, now).await?;
-    Ok(())
+async fn accepted(hub: &Hub, print: &str) -> Result<Option<String>, Refused> {
+    let mut conn = hub.db.reader().acquire().await?;
+    Ok(match caller::known(&mut conn, print).await? {
+        Some((Known::Key { uid, state, .. }, _)) if state == "accepted" => Some(uid),
+        _ => None,
+    })
 }

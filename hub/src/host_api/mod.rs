@@ -1,6 +1,7 @@
 //! `POST /h/1/...`: what hosts call. Every answer is signed, refusals too.
 
 mod admission;
+mod caller;
 mod desired;
 mod enroll;
 mod hello;
@@ -22,7 +23,8 @@ use burin_api::dsse::{Envelope, MAX_ANSWER, MAX_REQUEST, Payload};
 
 use crate::routes::{Access, Routes};
 use crate::state::Hub;
-pub(crate) use enroll::assign_default;
+pub(crate) use admission::same_machine;
+pub(crate) use caller::said_by;
 use refusal::Refused;
 pub(crate) use sync::interval;
 

@@ -40,14 +40,21 @@ async fn host(hub: &Hub, uid: &str) -> Result<HostRow, Problem> {
         .ok_or_else(|| Problem::not_found(format!("no host has the uid `{uid}`")))
 }
 
+/// A button of a host's page. The page shows the key, so that pressing `approve` confirms it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ActForm {
+    key: String,
+}
+
 /// Approve, deny, retire, revoke, release.
 pub(super) async fn act(
     State(hub): State<Arc<Hub>>,
     Extension(actor): Extension<Actor>,
     Named((uid, action)): Named<(String, String)>,
+    Fields(form): Fields<ActForm>,
 ) -> Result<Response, Problem> {
-    let host = host(&hub, &uid).await?;
-    change(&hub, &actor, &host, &action).await?;
+    change(&hub, &actor, &uid, &action, &form.key).await?;
     Ok(page::go(&format!("/hosts/{uid}?done={action}")))
 }
 

@@ -157,7 +157,11 @@ async fn without_a_token_a_person_decides() {
     let site = Site::start().await;
     let host = Host::boot(&site, "S1", "b").await;
     assert_eq!(reason(host.enroll(&site, None).await), "no_token");
-    site.post("/api/v1/hosts/ID-S1/approve", json!(null)).await;
+    site.post(
+        "/api/v1/hosts/ID-S1/approve",
+        json!({ "key": host.label() }),
+    )
+    .await;
     assert_eq!(reason(host.enroll(&site, None).await), "accepted");
 
     let other = Host::boot(&site, "S2", "b").await;
@@ -198,7 +202,8 @@ async fn a_live_host_is_never_displaced() {
     let body = first.sync_body(Phase::Running);
     first.sync(&site, &body).await.unwrap();
 
-    let thief = Host::boot(&site, "S1", "b2").await;
+    let mut thief = Host::boot(&site, "S1", "b2").await;
+    thief.evidence.serial = "S2".to_owned();
     assert_eq!(
         reason(thief.enroll(&site, Some(&token)).await),
         "id_conflict"
@@ -212,7 +217,12 @@ async fn a_live_host_is_never_displaced() {
         .find(|h| h["state"] == "pending");
     let newcomer = newcomer.unwrap()["uid"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/hosts/{newcomer}/approve");
-    assert_eq!(site.ask(reqwest::Method::POST, &path, None).await.0, 409);
+    let key = json!({ "key": thief.label() });
+    let refused = site.ask(reqwest::Method::POST, &path, Some(key)).await;
+    assert_eq!(
+        (refused.0, &refused.1["type"]),
+        (409, &json!("id_conflict"))
+    );
 
     let body = first.sync_body(Phase::Running);
     first.sync(&site, &body).await.unwrap();
@@ -230,7 +240,7 @@ async fn a_key_lost_in_a_power_cut_is_replaced_once_a_boot_without_a_second_use(
     first.sync(&site, &body).await.unwrap();
 
     let second = Host::boot(&site, "S1", "b2").await;
-    assert_eq!(reason(second.enroll(&site, None).await), "id_conflict");
+    assert_eq!(reason(second.enroll(&site, None).await), "rekey");
     assert_eq!(second.join(&site, &token).await, uid);
     assert_eq!(site.get("/api/v1/tokens").await[0]["used"], 1);
     // The old key is over, in its session too.
@@ -239,10 +249,7 @@ async fn a_key_lost_in_a_power_cut_is_replaced_once_a_boot_without_a_second_use(
     assert_eq!(reason(first.enroll(&site, Some(&token)).await), "replaced");
     // A third key in the same boot is somebody else.
     let third = Host::boot(&site, "S1", "b2").await;
-    assert_eq!(
-        reason(third.enroll(&site, Some(&token)).await),
-        "id_conflict"
-    );
+    assert_eq!(reason(third.enroll(&site, Some(&token)).await), "rekey");
     let hosts = site.get("/api/v1/hosts").await;
     let accepted = hosts["items"]
         .as_array()

@@ -7,9 +7,11 @@
 )]
 
 mod admission;
+mod claims;
 mod commands;
 mod doors;
 mod heartbeat;
+mod manual;
 mod moving;
 mod people;
 mod publishing;

@@ -1,5 +1,6 @@
 //! A host as docs/protocol.md describes it, written apart from the agent.
 
+use burin_api::claim::{ClaimLink, KeyLabel};
 use burin_api::dsse::{Envelope, Payload, PublicKey};
 use burin_api::host::Evidence;
 use burin_api::message::{
@@ -43,6 +44,19 @@ impl Host {
         boot_id: &str,
         http: reqwest::Client,
     ) -> Self {
+        let mut host = Self::unplugged(serial, boot_id, http);
+        host.learn_hub(site).await;
+        host
+    }
+
+    /// Another machine that knows the hub already: it costs no call at the door.
+    pub(crate) fn beside(&self, serial: &str, boot_id: &str) -> Self {
+        let mut host = Self::unplugged(serial, boot_id, self.http.clone());
+        host.online = self.online.clone();
+        host
+    }
+
+    fn unplugged(serial: &str, boot_id: &str, http: reqwest::Client) -> Self {
         let random = SystemRandom::new();
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
@@ -50,7 +64,7 @@ impl Host {
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random)
                 .unwrap();
         let session = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
-        let mut host = Self {
+        Self {
             evidence: Evidence {
                 serial: serial.to_owned(),
                 ..Evidence::default()
@@ -65,9 +79,7 @@ impl Host {
             sequence: 0,
             online: PublicKey::Ed25519(String::new()),
             http,
-        };
-        host.learn_hub(site).await;
-        host
+        }
     }
 
     async fn learn_hub(&mut self, site: &Site) {
@@ -100,6 +112,21 @@ impl Host {
 
     pub(crate) fn public_key(&self) -> PublicKey {
         PublicKey::EcdsaP256(hex::encode(self.identity.public_key()))
+    }
+
+    /// Label of the identity key, 26 characters.
+    pub(crate) fn label(&self) -> String {
+        let print = self.public_key().thumbprint().unwrap();
+        KeyLabel::of(&print).unwrap().compact()
+    }
+
+    /// The text of the QR code on its screen.
+    pub(crate) fn link(&self, site: &Site) -> String {
+        let link = ClaimLink {
+            host_id: self.host_id.clone(),
+            key: self.label().parse().unwrap(),
+        };
+        link.url(&site.url)
     }
 
     fn sign(&self, message: &[u8]) -> (String, Vec<u8>) {
@@ -151,6 +178,25 @@ impl Host {
         let body = self.enroll_body(self.nonce(site).await, token);
         self.send(site, "enroll", &self.seal_enroll(&body, token))
             .await
+    }
+
+    /// Enrolls without a token; the answer may be held while it is the one with this etag.
+    pub(crate) async fn poll(
+        &self,
+        site: &Site,
+        held: &Shown,
+        wait: u32,
+    ) -> Result<EnrollAnswer, Refusal> {
+        let mut body = self.enroll_body(self.nonce(site).await, None);
+        body.held = Some(held.etag.clone());
+        body.wait = wait;
+        self.send(site, "enroll", &self.seal_enroll(&body, None))
+            .await
+    }
+
+    /// Enrolls without a token and must be pending: what its screen shows then.
+    pub(crate) async fn shows(&self, site: &Site) -> Shown {
+        shown(self.enroll(site, None).await.unwrap())
     }
 
     /// Enrolls and must be accepted.
@@ -226,6 +272,34 @@ impl Host {
         } else {
             Err(envelope.open::<Refusal>(&[&self.online]).unwrap())
         }
+    }
+}
+
+/// What a pending answer puts on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) reason: String,
+    pub(crate) code: String,
+    pub(crate) number: u8,
+    pub(crate) etag: String,
+}
+
+/// What the screen shows after an answer that must be pending.
+pub(crate) fn shown(answer: EnrollAnswer) -> Shown {
+    match answer {
+        EnrollAnswer::Pending {
+            reason,
+            code,
+            match_number,
+            etag,
+            ..
+        } => Shown {
+            reason,
+            code: code.unwrap(),
+            number: match_number.unwrap(),
+            etag: etag.unwrap(),
+        },
+        other => panic!("{other:?}"),
     }
 }
 

@@ -134,6 +134,7 @@ pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
         tls_key: None,
         replace_after: Span(Duration::from_secs(600)),
         interval: None,
+        claims_without_number: false,
     }
 }
 

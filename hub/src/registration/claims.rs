@@ -1,0 +1,302 @@
+//! Claims: a technician scans the QR code or types the code of a host, and tells the number on its
+//! screen. Each function takes the account that asks; it sees only what it claimed.
+
+use axum::http::StatusCode;
+use burin_api::claim::{ClaimLink, KeyLabel};
+use burin_api::event::{Finding, Severity};
+use burin_api::host::Evidence;
+use burin_api::{claim, code};
+use burin_core::identity::HostId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{challenge, decide};
+use crate::admin::problem::Problem;
+use crate::clock;
+use crate::db::claims::{self, ClaimRow};
+use crate::db::hosts::{self, HostRow, KeyRow};
+use crate::db::{Connection, Writing, admissions, audit, from_json};
+use crate::state::Hub;
+
+/// How long a claim waits for its host, milliseconds.
+const LIFETIME: i64 = 24 * 3_600_000;
+
+/// What a claim shows of its host.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ClaimInfo {
+    /// Label of the host's key, 26 characters: names the claim.
+    pub(crate) key: String,
+    /// The same in groups of four, as on the host's screen.
+    pub(crate) key_shown: String,
+    pub(crate) host_id: String,
+    /// `waiting` until the host calls, `number` while its number is asked for, `stopped` when
+    /// something else is in the way, `accepted`, `rejected`.
+    pub(crate) state: String,
+    /// Machine code of the state; may be empty.
+    pub(crate) reason: String,
+    /// Names the host once it is accepted.
+    pub(crate) host_uid: Option<String>,
+    pub(crate) vendor: String,
+    pub(crate) product: String,
+    pub(crate) serial: String,
+    pub(crate) address: String,
+    /// Milliseconds since 1970; none before its first call.
+    pub(crate) first_seen: Option<i64>,
+    /// Wrong numbers until the screen shows another one.
+    pub(crate) tries_left: i64,
+    pub(crate) expires_at: i64,
+}
+
+/// Claims a host by what follows `/R/` in its link. It need not have called yet.
+///
+/// # Errors
+/// 422 for another text, 409 for a host that is in the fleet or was turned away.
+pub(crate) async fn by_link(hub: &Hub, account: &str, link: &str) -> Result<ClaimInfo, Problem> {
+    let text = link.rsplit("/R/").next().unwrap_or(link);
+    let text = text.rsplit("/r/").next().unwrap_or(text);
+    let link = ClaimLink::parse(text).map_err(|err| Problem::bad_input(err.to_string()))?;
+    let host_id: HostId = link
+        .host_id
+        .parse()
+        .map_err(|_| Problem::bad_input(claim::ClaimError::Link.to_string()))?;
+    let mut tx = hub.db.begin().await?;
+    let known = known(&mut tx, &link.key).await?;
+    if let Some((host, _)) = &known {
+        open_to_claims(&mut tx, host).await?;
+        if host.host_id != host_id.to_string() {
+            let detail = "the link is not of this host; scan it again";
+            return Err(Problem::new(StatusCode::CONFLICT, "wrong_host", detail));
+        }
+    }
+    let row = row(account, &link.key, &host_id.to_string(), "qr");
+    let row = ClaimRow {
+        provisional: i64::from(known.is_none()),
+        waived: i64::from(known.is_none() && hub.settings.claims_without_number),
+        ..row
+    };
+    begin(hub, tx, &row).await
+}
+
+/// Claims the pending host that shows this code.
+///
+/// # Errors
+/// 404 for a code that no host shows, 429 after five wrong ones in ten minutes.
+pub(crate) async fn by_code(hub: &Hub, account: &str, typed: &str) -> Result<ClaimInfo, Problem> {
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    may_guess(&mut tx, account, now).await?;
+    let found = match code::typed(typed) {
+        Some(code) => claims::by_code(&mut tx, &code, now).await?,
+        None => None,
+    };
+    let Some(found) = found else {
+        challenge::guessed_wrong(&mut tx, account, now).await?;
+        audit::record(&mut tx, account, "claim.wrong_code", "", now).await?;
+        tx.commit().await?;
+        let detail = "no host shows this code now; read it again, codes change every 15 minutes";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_code", detail));
+    };
+    let host = hosts::get(&mut tx, &found.host_uid)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("the host of a challenge is gone"))?;
+    open_to_claims(&mut tx, &host).await?;
+    let key = decide::key_of(&mut tx, &host.uid).await?;
+    let label = KeyLabel::of(&key.thumbprint).map_err(anyhow::Error::from)?;
+    let row = row(account, &label, &host.host_id, "code");
+    begin(hub, tx, &row).await
+}
+
+/// The claim of this account for a key.
+///
+/// # Errors
+/// 404 when there is none, or its time is over.
+pub(crate) async fn show(hub: &Hub, account: &str, key: &str) -> Result<ClaimInfo, Problem> {
+    let mut tx = hub.db.begin().await?;
+    let (row, label) = own(&mut tx, account, key).await?;
+    info(&mut tx, &row, &label).await
+}
+
+/// Tells the number that stands on the host's screen; the right one lets the host in.
+///
+/// # Errors
+/// 409 `wrong_number` and 429 after five wrong ones in ten minutes; 409 while the host has not
+/// called, or when something else is in the way.
+pub(crate) async fn confirm(
+    hub: &Hub,
+    account: &str,
+    key: &str,
+    number: i64,
+) -> Result<ClaimInfo, Problem> {
+    let now = clock::now_ms();
+    let mut tx = hub.db.begin().await?;
+    let (row, label) = own(&mut tx, account, key).await?;
+    let Some((host, key)) = known(&mut tx, &label).await? else {
+        let detail = "the host has not called yet; its screen shows the number once it has";
+        return Err(Problem::new(StatusCode::CONFLICT, "no_contact", detail));
+    };
+    open_to_claims(&mut tx, &host).await?;
+    unblocked(&host)?;
+    may_guess(&mut tx, account, now).await?;
+    let shown = challenge::ensure(&mut tx, &host.uid, now).await?;
+    if shown.number != number {
+        let left = challenge::wrong_number(&mut tx, &shown).await?;
+        challenge::guessed_wrong(&mut tx, account, now).await?;
+        audit::record(&mut tx, account, "claim.wrong_number", &host.uid, now).await?;
+        tx.commit().await?;
+        hub.wake();
+        let detail = match left {
+            0 => "this was not the number, and now the host shows another one".to_owned(),
+            left => format!("this is not the number on the host's screen; {left} tries left"),
+        };
+        return Err(Problem::new(StatusCode::CONFLICT, "wrong_number", detail));
+    }
+    let by = decide::with_token(&mut tx, &row.kind, account, &host).await?;
+    decide::admit(&mut tx, &host, &key, &by, now).await?;
+    let info = info(&mut tx, &row, &label).await?;
+    tx.commit().await?;
+    hub.wake();
+    Ok(info)
+}
+
+fn row(account: &str, key: &KeyLabel, host_id: &str, kind: &str) -> ClaimRow {
+    let now = clock::now_ms();
+    ClaimRow {
+        key_label: key.compact(),
+        account: account.to_owned(),
+        host_id: host_id.to_owned(),
+        kind: kind.to_owned(),
+        provisional: 0,
+        waived: 0,
+        created_at: now,
+        expires_at: now + LIFETIME,
+    }
+}
+
+async fn begin(hub: &Hub, mut tx: Writing, row: &ClaimRow) -> Result<ClaimInfo, Problem> {
+    claims::forget_old(&mut tx, row.created_at).await?;
+    claims::put(&mut tx, row).await?;
+    let action = match (row.provisional, row.waived) {
+        (0, _) => "claim.begin",
+        (_, 0) => "claim.begin provisional",
+        _ => "claim.begin provisional, no number",
+    };
+    let object = format!("{} {}", row.host_id, row.key_label);
+    audit::record(&mut tx, &row.account, action, &object, row.created_at).await?;
+    let label: KeyLabel = row.key_label.parse().map_err(anyhow::Error::from)?;
+    let info = info(&mut tx, row, &label).await?;
+    tx.commit().await?;
+    hub.matchers_changed();
+    Ok(info)
+}
+
+async fn own(
+    conn: &mut Connection,
+    account: &str,
+    key: &str,
+) -> Result<(ClaimRow, KeyLabel), Problem> {
+    let missing =
+        || Problem::not_found("this claim is over or was never made; scan the host again");
+    let label: KeyLabel = key.parse().map_err(|_| missing())?;
+    let row = claims::get(conn, &label.compact(), account, clock::now_ms()).await?;
+    Ok((row.ok_or_else(missing)?, label))
+}
+
+/// The host with this key. A key that another one took the place of names nothing.
+async fn known(
+    conn: &mut Connection,
+    label: &KeyLabel,
+) -> Result<Option<(HostRow, KeyRow)>, Problem> {
+    let Some(key) = hosts::key_by_prefix(conn, &label.prefix()).await? else {
+        return Ok(None);
+    };
+    let host = hosts::get(conn, &key.host_uid).await?;
+    Ok(host.map(|host| (host, key)))
+}
+
+/// A claim is for hosts that wait.
+async fn open_to_claims(conn: &mut Connection, host: &HostRow) -> Result<(), Problem> {
+    let detail = match host.state.as_str() {
+        "pending" => return Ok(()),
+        "rejected" => "this host was turned away; start it anew to ask again".to_owned(),
+        "accepted" | "quarantined" => {
+            let by = admissions::get(conn, &host.uid).await?;
+            let by = by.map_or_else(String::new, |row| format!(" by {}", row.actor));
+            format!("this host is in the fleet already, let in{by}")
+        }
+        state => format!("an admin {state} this host"),
+    };
+    Err(Problem::new(StatusCode::CONFLICT, "claimed", detail))
+}
+
+fn unblocked(host: &HostRow) -> Result<(), Problem> {
+    let findings: Vec<Finding> = from_json(&host.findings)?;
+    let blocked: Vec<String> = findings
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Block)
+        .map(|finding| format!("{}: {}", finding.name, finding.advice))
+        .collect();
+    if blocked.is_empty() {
+        return Ok(());
+    }
+    let detail = "the hardware check stopped this host; nothing would be installed on it";
+    let problem = Problem::new(StatusCode::CONFLICT, "blocked", detail);
+    Err(problem.with_errors(blocked))
+}
+
+async fn may_guess(conn: &mut Connection, account: &str, now: i64) -> Result<(), Problem> {
+    match challenge::locked(conn, account, now).await? {
+        None => Ok(()),
+        Some(seconds) => {
+            let detail = format!("too many wrong codes or numbers; come back in {seconds} s");
+            Err(Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "limited",
+                detail,
+            ))
+        }
+    }
+}
+
+async fn info(
+    conn: &mut Connection,
+    row: &ClaimRow,
+    label: &KeyLabel,
+) -> Result<ClaimInfo, Problem> {
+    let mut info = ClaimInfo {
+        key: row.key_label.clone(),
+        key_shown: label.to_string(),
+        host_id: row.host_id.clone(),
+        state: "waiting".to_owned(),
+        reason: String::new(),
+        host_uid: None,
+        vendor: String::new(),
+        product: String::new(),
+        serial: String::new(),
+        address: String::new(),
+        first_seen: None,
+        tries_left: challenge::TRIES,
+        expires_at: row.expires_at,
+    };
+    let Some((host, _)) = known(conn, label).await? else {
+        return Ok(info);
+    };
+    let evidence: Evidence = from_json(&host.evidence)?;
+    if let Some(shown) = claims::challenge(conn, &host.uid).await? {
+        info.tries_left = challenge::TRIES - shown.tries;
+    }
+    info.state = match (host.state.as_str(), host.reason.as_str()) {
+        ("pending", "blocked" | "id_conflict" | "replacement_wait") => "stopped",
+        ("pending", _) => "number",
+        ("accepted", _) => "accepted",
+        _ => "rejected",
+    }
+    .to_owned();
+    info.host_uid = (info.state == "accepted").then_some(host.uid);
+    info.reason = host.reason;
+    info.vendor = evidence.vendor;
+    info.product = evidence.product;
+    info.serial = evidence.serial;
+    info.address = host.address;
+    info.first_seen = Some(host.created_at);
+    Ok(info)
+}

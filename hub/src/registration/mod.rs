@@ -1,0 +1,8 @@
+//! How hosts get in: who inserts which matcher, what people decide, and what follows from it.
+//! REST and pages call these functions; each is one transaction and one line of the audit log.
+
+pub(crate) mod accept;
+pub(crate) mod challenge;
+pub(crate) mod claims;
+pub(crate) mod decide;
+pub(crate) mod preauth;
