@@ -9,6 +9,7 @@ mod changed;
 mod ledger;
 mod links;
 mod site;
+mod stages;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,8 @@ pub struct Image {
     pub gshadow: Option<String>,
     pub hosts: Option<String>,
     pub environment: Option<String>,
+    /// `ID` of os-release(5).
+    pub os: String,
     /// None without an OpenSSH server.
     pub sshd_config: Option<String>,
     /// Bundles of authorities by path, of those in [`BUNDLES`] that are files below `/etc`.
@@ -109,6 +112,8 @@ pub enum Access {
     Private,
     /// 0440, as sudo wants it.
     ReadOnly,
+    /// Bits of chmod(2), as the owner of the host wants it.
+    Mode(u32),
     /// Owner, group and mode of the image's own file; 0600 of root when it has none.
     LikeImage,
 }
@@ -200,7 +205,14 @@ pub fn render(input: &Input<'_>) -> Rendered {
         ..Rendered::default()
     };
     let users = &input.user_data.users;
-    match users::merge(input.image, users, input.saved_shadow, &mut out.ledger) {
+    let merged = users::merge(
+        input.image,
+        users,
+        input.host_name,
+        input.saved_shadow,
+        &mut out.ledger,
+    );
+    match merged {
         Ok(merged) => {
             out.files.extend(merged.files);
             out.homes = merged.homes;
@@ -220,6 +232,7 @@ pub fn render(input: &Input<'_>) -> Rendered {
     site::time(input, &mut out);
     links::networkd(input, &mut out);
     links::resolver(input, &mut out);
+    stages::render(input, &mut out);
     out
 }
 
@@ -227,7 +240,8 @@ pub fn render(input: &Input<'_>) -> Rendered {
 /// accounts that are not understood contradict nothing; they stay as the image has them.
 #[must_use]
 pub fn conflicts(image: &Image, ledger: &Ledger) -> Vec<Conflict> {
-    users::merge(image, &[], None, &mut ledger.clone()).map_or_else(|_| Vec::new(), |m| m.conflicts)
+    users::merge(image, &[], "", None, &mut ledger.clone())
+        .map_or_else(|_| Vec::new(), |m| m.conflicts)
 }
 
 #[cfg(test)]

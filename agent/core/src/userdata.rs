@@ -9,6 +9,7 @@ mod network;
 mod palette;
 mod registries;
 mod sources;
+mod stages;
 mod users;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use crate::yaml::{self, Problem, Reader};
 
 pub use install::{Install, Then};
 pub use sources::by_source;
-pub use users::User;
+pub use stages::{Folder, StageFile, Step, When};
+pub use users::{Password, User};
 
 /// A text that must not be seen: `Debug` and `Display` hide it.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct UserData {
     pub install: Install,
     pub users: Vec<User>,
     pub hostname: Option<String>,
+    /// What `stages` asks for beyond the keys above, in the order of the document.
+    pub stages: Vec<Step>,
     /// What has no effect, and why.
     pub warnings: Vec<Problem>,
 }
@@ -157,6 +161,7 @@ fn read(mut top: yaml::Map<'_>, data: &mut UserData, reader: &mut Reader) {
     if let Some(name) = host_name(&mut top, "hostname", reader) {
         data.hostname = Some(name);
     }
+    stages::read(&mut top, data, reader);
     top.idle(&foreign::TOP, reader);
     top.finish_foreign(reader);
 }

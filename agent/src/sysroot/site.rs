@@ -164,6 +164,9 @@ fn image(root: &Path, etc: &Path, troubles: &mut Vec<String>) -> Image {
         gshadow: text(etc.join("gshadow")),
         hosts: text(etc.join("hosts")),
         environment: text(etc.join("environment")),
+        os: text(root.join("usr/lib/os-release"))
+            .map(|text| os_id(&text))
+            .unwrap_or_default(),
         // openSUSE keeps what comes from the distribution below /usr/etc.
         sshd_config: text(etc.join("ssh/sshd_config"))
             .or_else(|| text(root.join("usr/etc/ssh/sshd_config"))),
@@ -196,6 +199,15 @@ fn image(root: &Path, etc: &Path, troubles: &mut Vec<String>) -> Image {
     image
 }
 
+/// `ID=` of os-release(5), which may be in quotes.
+fn os_id(text: &str) -> String {
+    let id = text.lines().find_map(|line| line.strip_prefix("ID="));
+    id.unwrap_or_default()
+        .trim()
+        .trim_matches(['"', '\''])
+        .to_owned()
+}
+
 /// Where a path below `/etc` leads to, with absolute links taken as the image means them.
 fn followed(etc: &Path, path: &str) -> Option<PathBuf> {
     let mut at = etc.join(path.strip_prefix("etc/")?);
@@ -225,6 +237,7 @@ fn write(etc: &Path, rendered: &File) -> Result<()> {
         Access::Public => (Mode::Public, 0o644),
         Access::Private | Access::LikeImage => (Mode::Private, 0o600),
         Access::ReadOnly => (Mode::Private, 0o440),
+        Access::Mode(bits) => (Mode::Private, bits & 0o7777),
     };
     file::replace(&path, rendered.text.as_bytes(), first).with_context(doing)?;
     let bits = match (rendered.access, before) {

@@ -1,4 +1,5 @@
 mod networkd;
+mod stages;
 
 use proptest::prelude::*;
 

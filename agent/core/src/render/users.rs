@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use sha_crypt::{PasswordHasher as _, ShaCrypt};
+use sha2::{Digest as _, Sha256};
+
 use super::accounts::{self, Account, AccountsError, Entry, Group, GroupShadow, Shadow};
 use super::ledger::{Conflict, Kind, Ledger};
 use super::{Access, File, Home, Image};
-use crate::userdata::{Secret, User};
+use crate::userdata::{Password, Secret, User};
 
 /// No password fits it, and it is not the `!` with which sshd refuses even keys when PAM is off.
 const NO_PASSWORD: &str = "*";
@@ -36,6 +39,7 @@ struct Tables {
 pub(super) fn merge(
     image: &Image,
     users: &[User],
+    host_name: &str,
     saved: Option<&str>,
     ledger: &mut Ledger,
 ) -> Result<Merged, String> {
@@ -44,7 +48,7 @@ pub(super) fn merge(
     let conflicts = tables.settle(ledger, &mut troubles);
     let mut homes = Vec::new();
     for user in users {
-        match tables.add(user, image, ledger) {
+        match tables.add(user, image, host_name, ledger) {
             Some(home) => homes.push(home),
             None => troubles.push(format!("user {}: no number is left", user.name)),
         }
@@ -113,7 +117,13 @@ impl Tables {
         conflicts
     }
 
-    fn add(&mut self, user: &User, image: &Image, ledger: &mut Ledger) -> Option<Home> {
+    fn add(
+        &mut self,
+        user: &User,
+        image: &Image,
+        host_name: &str,
+        ledger: &mut Ledger,
+    ) -> Option<Home> {
         let at = match self.passwd.iter().position(|a| a.name == user.name) {
             Some(at) => at,
             None => {
@@ -128,7 +138,10 @@ impl Tables {
         for group in &user.groups {
             self.join(&user.name, group, ledger)?;
         }
-        let hash = user.password_hash.clone();
+        let hash = user
+            .password
+            .as_ref()
+            .and_then(|it| hash(it, &user.name, host_name));
         match self.shadow.iter_mut().find(|s| s.name == user.name) {
             Some(line) => line.hash = hash.unwrap_or_else(|| line.hash.clone()),
             None => self.shadow.push(Shadow {
@@ -225,6 +238,23 @@ impl Tables {
             ));
         }
         files
+    }
+}
+
+/// The hash of a password. The salt is of host and user, so that it is the same at each boot: it has
+/// to be different elsewhere, not secret.
+fn hash(password: &Password, user: &str, host_name: &str) -> Option<Secret> {
+    match password {
+        Password::Hash(hash) => Some(hash.clone()),
+        Password::Plain(text) => {
+            let salt = Sha256::digest(format!("{host_name}\n{user}"));
+            let text = text.expose().as_bytes();
+            // crypt(5) reads 16 characters of salt; these are 12 bytes.
+            let hash = ShaCrypt::SHA512
+                .hash_password_with_salt(text, &salt[..12])
+                .ok()?;
+            Some(Secret::new(hash.as_str()))
+        }
     }
 }
 

@@ -8,10 +8,7 @@ const LAYER: &str = "put it in a layer";
 const LOCAL: &str = "an installed host serves no page of its own";
 const PRECEDENCE: &str = "sources have a fixed order";
 
-pub(super) const TOP: [(&str, &str); 51] = [
-    ("stages", "its steps are not carried out yet"),
-    ("write_files", "its steps are not carried out yet"),
-    ("runcmd", "its steps are not carried out yet"),
+pub(super) const TOP: [(&str, &str); 48] = [
     ("ssh_authorized_keys", "write the keys with their user"),
     ("reset", HUB),
     ("upgrade", HUB),

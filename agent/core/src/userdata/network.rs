@@ -217,7 +217,11 @@ pub(super) fn address(node: &Node, name: &str, reader: &mut Reader) -> Option<Ip
     }
 }
 
-fn addresses(texts: &[(String, &Node)], name: &str, reader: &mut Reader) -> Option<Vec<IpAddr>> {
+pub(super) fn addresses(
+    texts: &[(String, &Node)],
+    name: &str,
+    reader: &mut Reader,
+) -> Option<Vec<IpAddr>> {
     if texts.is_empty() {
         return None;
     }

@@ -1,6 +1,7 @@
 use burin_api::event::Severity;
 mod foreign;
 mod network;
+mod stages;
 
 use proptest::prelude::*;
 
@@ -255,15 +256,15 @@ strict: true
         matches!(&data.network.interfaces["eth0"], Interface::Static { addresses, .. } if addresses[0].to_string() == "192.0.2.20/24")
     );
     assert_eq!(
-        (data.users[0].name.as_str(), &data.users[0].password_hash),
-        ("kairos", &None)
+        (data.users[0].name.as_str(), &data.users[0].password),
+        ("kairos", &Some(Password::Plain(Secret::new("kairos"))))
     );
     let told: Vec<String> = data.warnings.iter().map(Problem::to_string).collect();
     for part in [
         "3:3: warning: `stylus.debug` has no effect: logs are complete, always",
         "is not a token of a burin hub",
         "only its frame",
-        "is not a hash",
+        "is plain text",
         "`strict` has no effect: an error stops",
     ] {
         assert!(told.iter().any(|t| t.contains(part)), "{part}\n{told:#?}");

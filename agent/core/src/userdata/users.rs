@@ -1,7 +1,7 @@
 //! The users of the installed host.
 
 use super::{Secret, UserData, foreign};
-use crate::yaml::{Map, Node, Reader};
+use crate::yaml::{Map, Node, Problem, Reader, Value};
 
 /// A user of the installed host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,12 +9,23 @@ pub struct User {
     pub name: String,
     pub groups: Vec<String>,
     pub ssh_authorized_keys: Vec<String>,
-    /// crypt(5) hash; none locks the password.
-    pub password_hash: Option<Secret>,
+    /// None: no password fits.
+    pub password: Option<Password>,
     /// Text of a sudoers rule after the name, for example `ALL=(ALL) NOPASSWD:ALL`.
     pub sudo: Option<String>,
     pub shell: Option<String>,
 }
+
+/// How a password is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Password {
+    /// As crypt(5) has it.
+    Hash(Secret),
+    /// As a person types it.
+    Plain(Secret),
+}
+
+const USER_NAME: &str = "a small letter or `_`, then at most 31 small letters, digits, `_`, `-`";
 
 /// A list of cloud-init's users: mappings, or the word `default`, which means nothing here.
 pub(super) fn read(top: &mut Map<'_>, key: &'static str, data: &mut UserData, reader: &mut Reader) {
@@ -31,6 +42,78 @@ pub(super) fn read(top: &mut Map<'_>, key: &'static str, data: &mut UserData, re
     }
 }
 
+/// `users` of a step, by name, and `authorized_keys`, by user: both add to what is known of them.
+pub(super) fn of_stage(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
+    if let Some(users) = reader.map_at(map, "users") {
+        for entry in users.entries() {
+            let name = users.name(&entry.key);
+            let mut user = User {
+                name: entry.key.clone(),
+                ..User::default()
+            };
+            if !is_user_name(&user.name) {
+                let message = format!("`{}` is not a user name", user.name);
+                reader.push(Problem::error(entry.line, entry.column, message).expected(USER_NAME));
+                continue;
+            }
+            if !entry.value.is_null()
+                && let Some(mut map) = reader.map(&entry.value, &name)
+            {
+                map.get("name");
+                settings(map, &mut user, reader);
+            }
+            add(user, data);
+        }
+    }
+    if let Some(keys) = reader.map_at(map, "authorized_keys") {
+        for entry in keys.entries() {
+            let name = keys.name(&entry.key);
+            let mut user = User {
+                name: entry.key.clone(),
+                ..User::default()
+            };
+            let texts = match &entry.value.value {
+                Value::Sequence(items) => items.as_slice(),
+                _ => std::slice::from_ref(&entry.value),
+            };
+            for node in texts {
+                if let Some(text) = reader.text_of(node, &name) {
+                    key(&text, node, &mut user, reader);
+                }
+            }
+            if is_user_name(&user.name) {
+                add(user, data);
+            } else {
+                let message = format!("`{}` is not a user name", user.name);
+                reader.push(Problem::error(entry.line, entry.column, message).expected(USER_NAME));
+            }
+        }
+    }
+}
+
+/// Adds a user, or adds to one.
+fn add(user: User, data: &mut UserData) {
+    let Some(old) = data.users.iter_mut().find(|old| old.name == user.name) else {
+        data.users.push(user);
+        return;
+    };
+    for (to, from) in [
+        (&mut old.groups, user.groups),
+        (&mut old.ssh_authorized_keys, user.ssh_authorized_keys),
+    ] {
+        for one in from {
+            if !to.contains(&one) {
+                to.push(one);
+            }
+        }
+    }
+    if user.password.is_some() {
+        old.password = user.password;
+    }
+    old.sudo = user.sudo.or(old.sudo.take());
+    old.shell = user.shell.or(old.shell.take());
+}
+
 fn user(node: &Node, name: &str, reader: &mut Reader) -> Option<User> {
     let mut map = reader.map(node, name)?;
     let mut user = User::default();
@@ -39,20 +122,20 @@ fn user(node: &Node, name: &str, reader: &mut Reader) -> Option<User> {
         Some(at) => {
             user.name = reader.text_of(at, &map.name("name")).unwrap_or_default();
             if !is_user_name(&user.name) {
-                reader.error(
-                    at,
-                    format!("`{}` is not a user name", user.name),
-                    "a small letter or `_`, then at most 31 small letters, digits, `_`, `-`",
-                );
+                reader.error(at, format!("`{}` is not a user name", user.name), USER_NAME);
             }
         }
     }
-    groups_and_keys(&mut map, &mut user, reader);
-    password(&mut map, &mut user, reader);
-    sudo_and_shell(&mut map, &mut user, reader);
+    settings(map, &mut user, reader);
+    Some(user)
+}
+
+fn settings(mut map: Map<'_>, user: &mut User, reader: &mut Reader) {
+    groups_and_keys(&mut map, user, reader);
+    password(&mut map, user, reader);
+    sudo_and_shell(&mut map, user, reader);
     map.idle(&foreign::USER, reader);
     map.finish_foreign(reader);
-    Some(user)
 }
 
 fn groups_and_keys(map: &mut Map<'_>, user: &mut User, reader: &mut Reader) {
@@ -70,20 +153,24 @@ fn groups_and_keys(map: &mut Map<'_>, user: &mut User, reader: &mut Reader) {
         }
     }
     for (text, at) in reader.texts(map, "ssh_authorized_keys") {
-        if is_ssh_key(&text) {
-            user.ssh_authorized_keys.push(text.trim().to_owned());
-        } else if text.starts_with("github:") || text.starts_with("gitlab:") {
-            reader.warn(
-                at,
-                "keys are not fetched from the network; write the key itself",
-            );
-        } else {
-            reader.error(
-                at,
-                "this is not a public SSH key",
-                "`ssh-ed25519 AAAA... name` on one line",
-            );
-        }
+        key(&text, at, user, reader);
+    }
+}
+
+fn key(text: &str, at: &Node, user: &mut User, reader: &mut Reader) {
+    if is_ssh_key(text) {
+        user.ssh_authorized_keys.push(text.trim().to_owned());
+    } else if text.starts_with("github:") || text.starts_with("gitlab:") {
+        reader.warn(
+            at,
+            "keys are not fetched from the network; write the key itself",
+        );
+    } else {
+        reader.error(
+            at,
+            "this is not a public SSH key",
+            "`ssh-ed25519 AAAA... name` on one line",
+        );
     }
 }
 
@@ -128,14 +215,18 @@ fn password(map: &mut Map<'_>, user: &mut User, reader: &mut Reader) {
         let is_hash = text.starts_with('$')
             && text.matches('$').count() >= 3
             && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-        if !is_hash {
-            reader.warn(at, format!(
-                "`{}` is not a hash; the user gets no password. Write what `mkpasswd -m sha-512` prints",
-                map.name(key)
-            ));
-        } else if !lock {
-            user.password_hash = Some(Secret::new(text));
+        if lock || text.is_empty() {
+            continue;
         }
+        user.password = Some(if is_hash {
+            Password::Hash(Secret::new(text))
+        } else {
+            let name = map.name(key);
+            reader.warn(at, format!(
+                "`{name}` is plain text, and everybody who has the file can read it: write what `mkpasswd -m sha-512` prints"
+            ));
+            Password::Plain(Secret::new(text))
+        });
     }
 }
 

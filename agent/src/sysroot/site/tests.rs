@@ -81,6 +81,27 @@ fn the_generations_user_data_is_rendered_with_its_modes() {
 }
 
 #[test]
+fn steps_for_this_system_are_rendered_with_their_modes() {
+    let host = Host::new();
+    host.put("root/usr/lib/os-release", "NAME=x\nID=\"debian\"\n");
+    let steps = "stages:\n  boot:\n  - only_os: debian\n    commands: [echo one]\n    files:\n    \
+                 - { path: /etc/app/key, permissions: 0400, content: secret }\n  \
+                 - only_os: other\n    files: [{ path: /etc/other, content: no }]\n";
+    host.put("system/user-data", &format!("#cloud-config\n{steps}"));
+    host.render();
+    assert_eq!(host.text("etc/app/key"), "secret");
+    assert_eq!(host.mode("etc/app/key"), 0o400);
+    assert_eq!(host.mode("etc/burin/stages/boot-001.sh"), 0o600);
+    assert!(!host.path("etc/other").exists());
+    let wanted = host.path("etc/systemd/system/multi-user.target.wants/burin-stage-boot.service");
+    assert!(
+        fs::read_link(wanted)
+            .unwrap()
+            .ends_with("burin-stage-boot.service")
+    );
+}
+
+#[test]
 fn bad_user_data_is_told_and_the_next_one_is_used() {
     let host = Host::new();
     host.put(

@@ -113,7 +113,7 @@ stages: { boot: [] }
     assert_eq!(names, ["ops"]);
     let told = by_source(&texts, data.warnings.clone());
     let told: Vec<String> = told[1].iter().map(Problem::to_string).collect();
-    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
     assert_eq!(
         told[0],
         "2:19: warning: `stylus.site.paletteEndpoint` has no effect: an earlier source has decided the hub"
