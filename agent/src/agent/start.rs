@@ -134,12 +134,12 @@ pub(super) fn host_id(
         file::read_text(&path, NAME_FILE).ok()
     };
     let found = identify(&wish, facts, &read, random);
-    for skipped in &found.skipped {
-        let (name, value) = (skipped.source.name(), &skipped.value);
-        events.note(format!("not named by {name} {value:?}: {}", skipped.reason));
-    }
     let kept = identity.registration();
     let (Ok(id), Some(source)) = (kept.host_id.parse(), Source::of(&kept.host_id_source)) else {
+        for skipped in &found.skipped {
+            let (name, value) = (skipped.source.name(), &skipped.value);
+            events.note(format!("not named by {name} {value:?}: {}", skipped.reason));
+        }
         return found;
     };
     if id == found.id {
