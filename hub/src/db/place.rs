@@ -90,6 +90,11 @@ fn guarded(mut url: Url) -> Secret {
     if (!near || elsewhere) && !says("sslmode") && !says("ssl-mode") {
         url.query_pairs_mut().append_pair("sslmode", "verify-full");
     }
+    if !url.query_pairs().any(|(key, _)| key == "application_name") {
+        // What the server's administrator sees in `pg_stat_activity`.
+        url.query_pairs_mut()
+            .append_pair("application_name", "burin-hub");
+    }
     Secret::new(url.into())
 }
 
@@ -124,7 +129,7 @@ mod tests {
         let place = Place::choose(dir.path(), None, Some(&file)).unwrap();
         assert!(!format!("{place:?}").contains("canary"));
         assert!(
-            matches!(place, Place::Server(url) if url.reveal() == "postgres://hub:canary@localhost/hub")
+            matches!(place, Place::Server(url) if url.reveal().starts_with("postgres://hub:canary@localhost/hub"))
         );
     }
 
