@@ -23,17 +23,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "SET statement_timeout = '15s'; \
      SET idle_in_transaction_session_timeout = '15s'; \
      SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;";
+const NO_TRUST: &str = "the server shows no certificate that can be trusted; name its authority \
+     with `sslrootcert=FILE` in the URL, and the server as the certificate does";
 /// Longest wait for another replica that updates the tables.
-const MIGRATION_SETTINGS: &str = "SET statement_timeout = 0; SET lock_timeout = '5min';";
+const MIGRATION_SETTINGS: &str = "SET statement_timeout = 0; SET lock_timeout = '5min'; \
+     SET client_min_messages = 'warning';";
 
 pub(super) async fn open(url: &Secret) -> anyhow::Result<Db> {
     sqlx::any::install_default_drivers();
     let name = name(url);
-    let options = AnyConnectOptions::from_str(url.reveal()).map_err(|err| told(err, &name))?;
+    let options = AnyConnectOptions::from_str(url.reveal()).map_err(|err| told(&err, &name))?;
     let mut first = tokio::time::timeout(PATIENCE, options.connect())
         .await
         .map_err(|_| anyhow!("{name} did not answer within {} s", PATIENCE.as_secs()))?
-        .map_err(|err| told(err, &name))?;
+        .map_err(|err| told(&err, &name))?;
     suits(&mut first)
         .await
         .with_context(|| format!("looking at {name}"))?;
@@ -69,18 +72,16 @@ fn name(url: &Secret) -> String {
     format!("the database {host}{port}{}", url.path())
 }
 
-fn told(err: sqlx::Error, name: &str) -> anyhow::Error {
-    let advice = match &err {
+fn told(err: &sqlx::Error, name: &str) -> anyhow::Error {
+    let advice = match err {
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => NO_TRUST,
+        sqlx::Error::Tls(_) => NO_TRUST,
         sqlx::Error::Io(_) => {
             "no PostgreSQL server answers there; look whether it runs and whether the URL and the \
              firewall are right"
         }
-        sqlx::Error::Tls(_) => {
-            "the server offers no TLS that can be trusted; name its authority with \
-             `sslrootcert=FILE` in the URL"
-        }
         sqlx::Error::Configuration(_) => "the URL is not one that PostgreSQL understands",
-        _ => match code(&err).as_deref() {
+        _ => match code(err).as_deref() {
             Some("28P01") => "the password is wrong or missing",
             Some("28000") => "the server does not let this user in; look at its pg_hba.conf",
             Some("3D000") => "the database does not exist; make it with `createdb`",
@@ -90,7 +91,8 @@ fn told(err: sqlx::Error, name: &str) -> anyhow::Error {
             _ => "the server refused",
         },
     };
-    anyhow::Error::from(err).context(format!("connecting to {name}: {advice}"))
+    // The driver's errors repeat their sources, so the chain is not printed.
+    anyhow!("connecting to {name}: {advice} ({err})")
 }
 
 /// The code of PostgreSQL's manual, appendix A.

@@ -235,3 +235,27 @@ async fn the_password_is_in_no_log_however_much_is_logged() {
         assert!(!log.contains(postgres::PASSWORD), "{log}");
     }
 }
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_told_the_password() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut caller, _) = listener.accept().await.unwrap();
+        // The request for TLS is 8 bytes long; `N` is no.
+        let mut request = [0; 8];
+        caller.read_exact(&mut request).await.unwrap();
+        caller.write_all(b"N").await.unwrap();
+        let mut rest = Vec::new();
+        caller.read_to_end(&mut rest).await.unwrap();
+        rest
+    });
+    let password = postgres::PASSWORD;
+    let err = refusal(&format!(
+        "postgres://hub:{password}@127.0.0.1:{port}/hub?sslmode=verify-full"
+    ))
+    .await;
+    assert!(err.contains("no certificate that can be trusted"), "{err}");
+    assert_eq!(server.await.unwrap(), b"");
+}
