@@ -32,9 +32,9 @@ enum Command {
     Check {
         /// The user-data file; several are the sources of one host, lowest first: what is built into
         /// the ISO, then what the site adds.
-        #[arg(required = true)]
+        #[arg(required_unless_present = "profile")]
         files: Vec<PathBuf>,
-        /// A profile to check as well.
+        /// A profile to check as well, or alone.
         #[arg(long)]
         profile: Option<PathBuf>,
         /// Warnings fail, too (exit code 1; errors: 2).
@@ -104,7 +104,14 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             strict,
             json,
         } => {
-            let report = check::check(&files, profile.as_deref())?;
+            let report = match check::check(&files, profile.as_deref()) {
+                Ok(report) => report,
+                Err(err) => {
+                    // 1 would say that there were warnings.
+                    eprintln!("burin: {err:#}");
+                    return Ok(ExitCode::from(2));
+                }
+            };
             let shown = if json { report.json() } else { report.text() };
             print(&shown?)?;
             let warnings = if strict {

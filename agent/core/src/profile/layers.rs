@@ -96,17 +96,18 @@ fn layer(
     if let Some(source) = source(&mut map, &out, node, reader) {
         out.source = source;
     }
-    for key in ["verify", "url", "cmdline"] {
+    for (key, instead) in [
+        (
+            "verify",
+            "a layer without it; every layer is checked by its digest",
+        ),
+        ("url", "`inline:` with the text, or `image:` with the files"),
+        ("cmdline", "`cmdline` of the profile"),
+    ] {
         if let Some(entry) = map.entry(key) {
             map.get(key);
-            reader.push(
-                Problem::error(
-                    entry.line,
-                    entry.column,
-                    format!("`{}` is not supported yet", map.name(key)),
-                )
-                .expected("a layer without it"),
-            );
+            let message = format!("`{}` is not supported yet", map.name(key));
+            reader.push(Problem::error(entry.line, entry.column, message).expected(instead));
         }
     }
     map.finish(reader);
@@ -142,6 +143,8 @@ fn source(
                 "one of them",
             );
         }
+        // Told with the other keys that are not supported yet.
+        (None, None) if map.entry("url").is_some() => {}
         (None, None) => {
             let expected = if is_manifests {
                 "`image: ...` or `inline: ...`"

@@ -74,7 +74,7 @@ pub(super) const TOP: [(&str, &str); 48] = [
     ("network", "write `burin.network`"),
 ];
 
-pub(super) const INSTALL: [(&str, &str); 25] = [
+pub(super) const INSTALL: [(&str, &str); 23] = [
     ("auto", "whether a person is asked is the hub's decision"),
     (
         "ephemeral_mounts",
@@ -102,11 +102,6 @@ pub(super) const INSTALL: [(&str, &str); 25] = [
         "foreign data is erased with `install.wipe: true` and never otherwise",
     ),
     ("nousers", "no user is made unless user-data has one"),
-    (
-        "ssh_hardening",
-        "put the settings of sshd in `stages` or in a layer",
-    ),
-    ("encrypted_partitions", "the disk is not encrypted yet"),
     ("skip_copy_kcrypt_plugin", "the disk is not encrypted yet"),
     ("bundles", LAYER),
     ("extensions", LAYER),

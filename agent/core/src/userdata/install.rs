@@ -86,8 +86,28 @@ pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
         }
     }
     grub_options(&mut map, data, reader);
+    protection(&mut map, reader);
     map.idle(&foreign::INSTALL, reader);
     map.finish_foreign(reader);
+}
+
+/// What makes a host safer may not be passed over: its owner would believe that it is there.
+fn protection(map: &mut Map<'_>, reader: &mut Reader) {
+    if let Some(node) = map.get("encrypted_partitions")
+        && !matches!(&node.value, Value::Sequence(items) if items.is_empty())
+    {
+        let message = "`install.encrypted_partitions`: burin does not encrypt the disk yet";
+        reader.error(node, message, "no such key, when the disk may be readable");
+    }
+    if let Some(node) = map.get("ssh_hardening")
+        && node.text() != Some("false")
+    {
+        reader.error(
+            node,
+            "`install.ssh_hardening` is not done by burin",
+            "your settings in /etc/ssh/sshd_config.d, as `files` of a step in `stages`",
+        );
+    }
 }
 
 /// What `reboot` and `poweroff` say together.

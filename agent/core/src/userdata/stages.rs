@@ -76,9 +76,11 @@ enum Place {
 }
 
 fn place(stage: &str) -> Option<Place> {
-    let stem = [".before", ".after", ".pre"];
-    let stem = stem.into_iter().find_map(|end| stage.strip_suffix(end));
-    Some(match stem.unwrap_or(stage) {
+    // `kairos-install.pre.before` has two of them.
+    let stem = [".before", ".after", ".pre"]
+        .into_iter()
+        .fold(stage, |stem, end| stem.strip_suffix(end).unwrap_or(stem));
+    Some(match stem {
         "rootfs" | "initramfs" | "fs" => Place::Runs(When::Early),
         "boot" => Place::Runs(When::Boot),
         "network" => Place::Runs(When::Network),

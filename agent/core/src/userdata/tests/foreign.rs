@@ -159,6 +159,25 @@ fn keys_of_the_field_that_nobody_knows_are_warned_about() {
 }
 
 #[test]
+fn what_makes_a_host_safer_is_not_passed_over() {
+    for (text, want) in [
+        (
+            "encrypted_partitions: [COS_PERSISTENT]",
+            "2:34: error: `install.encrypted_partitions`: burin does not encrypt",
+        ),
+        (
+            "ssh_hardening: true",
+            "2:27: error: `install.ssh_hardening` is not done by burin",
+        ),
+    ] {
+        let told = told(&format!("#cloud-config\ninstall: {{ {text} }}\n"));
+        assert!(told.len() == 1 && told[0].starts_with(want), "{told:?}");
+    }
+    let fine = "#cloud-config\ninstall: { encrypted_partitions: [], ssh_hardening: false }\n";
+    assert_eq!(told(fine), Vec::<String>::new());
+}
+
+#[test]
 fn certificates_may_be_in_base64_once_more() {
     use base64::Engine as _;
     let pem = format!(

@@ -165,7 +165,7 @@ fn steps_are_read() {
     assert_eq!(commands, ["echo three\n", "'echo' 'it'\\''s' 'four'\n"]);
 }
 
-const MISTAKES: [(&str, &str); 17] = [
+const MISTAKES: [(&str, &str); 18] = [
     (
         "boot: [{ commands: { a: 1 } }]",
         "4:22: error: `stages.boot.commands` is a mapping; expected a list",
@@ -229,6 +229,10 @@ const MISTAKES: [(&str, &str); 17] = [
     (
         "boot: [{ name: skip-copy-secret, commands: [a] }]",
         "4:10: error: `skip-copy-secret` must not get onto the disk, and burin would keep it there; expected no such step; give the secret another way",
+    ),
+    (
+        "kairos-install.pre.before: [{ commands: [a] }]",
+        "4:3: warning: `stages.kairos-install.pre.before` has no effect: nothing of yours runs while burin installs",
     ),
     (
         "boot: [a]",
