@@ -21,6 +21,8 @@ pub const LOADER_CONF: &str = "loader/loader.conf";
 pub const BOOT_FILES: &str = "burin";
 /// The entry of the installer that lies on the disk.
 pub const RECOVERY_ENTRY: &str = "burin-recovery.conf";
+/// What that entry says on the kernel's line, so that the installer knows where it was started from.
+pub const RECOVERY_OPTION: &str = "burin.mode=recovery";
 /// How often a new generation may be started before the loader gives it up.
 pub const TRIES: u32 = 3;
 /// Entries with the same sort key are ordered by version, newest first. The recovery entry's key

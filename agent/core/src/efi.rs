@@ -138,8 +138,9 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], OptionError
     part.try_into().map_err(|_| OptionError::Short)
 }
 
-/// UTF-16 with its zero.
-fn wide(text: &str) -> Vec<u8> {
+/// UTF-16 with its zero, as the firmware and the boot loader keep texts.
+#[must_use]
+pub fn wide(text: &str) -> Vec<u8> {
     text.encode_utf16()
         .chain(std::iter::once(0))
         .flat_map(u16::to_le_bytes)

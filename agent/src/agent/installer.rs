@@ -1,6 +1,8 @@
 //! The installer's life: look, gate, register, take the profile, choose the disk, install, leave.
 
+mod beginning;
 mod cost;
+mod fallen;
 mod target;
 
 use std::collections::BTreeMap;
@@ -9,22 +11,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use burin_api::desired::Desired;
-use burin_api::event::{EventKind, Finding};
+use burin_api::event::Finding;
 use burin_api::message::{Mode, Phase};
 use burin_core::checks::is_blocked;
 use burin_core::host::HostFacts;
 use burin_core::layout::Layout;
 use burin_core::plan::{Goal, Step, plan};
-use burin_core::record::Record;
 use burin_core::userdata::Then;
 use burin_core::view::Fact;
 use tokio::time::timeout;
 
+use beginning::Beginning;
 use target::Target;
 
 use super::disks::{self, Found};
 use super::talk::Talk;
-use super::{firmware, gate, look, start};
+use super::{gate, look, start};
 use crate::console::{self, Use};
 use crate::context::{Context, Hidden, LazyStore, Paths};
 use crate::events::{Events, Meter};
@@ -32,7 +34,7 @@ use crate::hub::Identity;
 use crate::hub::identity::without_token;
 use crate::machine::link::Links;
 use crate::machine::probe;
-use crate::perform::{self, random_uuid};
+use crate::perform;
 use crate::record::Keeper;
 use crate::steps::{self, Failure, Outcome};
 
@@ -55,6 +57,8 @@ struct Installer {
     floor: u64,
     /// The partitions that this life made or goes on with.
     layout: Option<Layout>,
+    /// This machine has a host that does not come up.
+    fallen: bool,
 }
 
 pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result<Outcome> {
@@ -65,7 +69,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
     let place = paths.root.join("etc/burin/user-data");
     let given = start::user_data(events, &[place])
         .map_err(|err| Failure::never("the user-data cannot be used", ADVICE).because(err))?;
-    if let Some(outcome) = send_home(paths, events, &given) {
+    if let Some(outcome) = beginning::leave_at_once(paths, events, &given) {
         return Ok(outcome);
     }
     let mut links = Links::up(&paths.root, &given.data.network).context("starting the network")?;
@@ -81,29 +85,6 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
 }
 
 const ADVICE: &str = "Correct the user-data with `burin check` and build the ISO again.";
-
-/// A medium that was left in an installed host: sends the machine back to its disk, once, before the
-/// hub hears of a second key for the same host. When that did not help, a person is told and the
-/// installer goes on as far as it may, which is not to that disk.
-fn send_home(paths: &Paths, events: &Events, given: &start::Given) -> Option<Outcome> {
-    let facts = probe::look(&paths.root).facts;
-    let found = disks::look(paths, &facts);
-    let medium = disks::boot_medium(paths, &facts);
-    let refusal = target::live(&found, &given.data.install, medium)?;
-    events.note(format!("{refusal}. Remove the installer's medium"));
-    match firmware::send_back(paths, &found) {
-        Ok(true) => {
-            events.tell(&Fact::Rebooting);
-            Some(Outcome::Reboot)
-        }
-        Ok(false) => None,
-        Err(err) => {
-            let err = err.context("sending the machine back to its disk");
-            events.report(EventKind::Note, "", &err);
-            None
-        }
-    }
-}
 
 /// Keeps the links alive, shows the address whenever it changes, and says what is wrong with a link.
 async fn show_address(events: Events, mut links: Links) {
@@ -131,7 +112,12 @@ async fn assemble(
     floor: u64,
 ) -> Result<Installer> {
     let found = disks::look(paths, facts);
-    let (identity, record, layout) = beginning(paths, events, &given, &found)?;
+    let Beginning {
+        identity,
+        record,
+        layout,
+        fallen,
+    } = beginning::find(paths, events, &given, &found)?;
     events.operation(&record.operation);
     let registration = identity.registration();
     let id = start::host_id(events, paths, &given.data, facts, &identity);
@@ -149,6 +135,7 @@ async fn assemble(
     let medium = disks::boot_medium(paths, facts);
     let findings = gate::hardware(facts, &given.data, medium.as_deref(), floor);
     let phase = match is_blocked(&findings) {
+        _ if fallen.is_some() => Phase::Degraded,
         true => Phase::Blocked,
         false => Phase::Starting,
     };
@@ -160,6 +147,9 @@ async fn assemble(
         introduction,
         (phase, findings),
     );
+    if let Some(why) = &fallen {
+        why.tell(events, &talk);
+    }
     Ok(Installer {
         paths: paths.clone(),
         boot_id: boot_id.to_owned(),
@@ -171,48 +161,7 @@ async fn assemble(
         talk,
         floor,
         layout,
-    })
-}
-
-/// Who this host is: as a half-finished installation says, or anew.
-fn beginning(
-    paths: &Paths,
-    events: &Events,
-    given: &start::Given,
-    found: &[Found],
-) -> Result<(Identity, Record, Option<Layout>)> {
-    let resumed = resume(paths, found).unwrap_or_else(|err| {
-        // The rules treat that disk as a live host; nothing on it is touched.
-        events.report(
-            EventKind::Note,
-            "",
-            &err.context("resuming an installation"),
-        );
-        None
-    });
-    if let Some((identity, record, layout)) = resumed {
-        events.note(format!("going on with the installation on {}", layout.disk));
-        return Ok((identity, record, Some(layout)));
-    }
-    disks::let_go(paths)?;
-    let identity = firmware::identity(paths, events, &given.text.0)?;
-    Ok((identity, Record::new(&random_uuid()?), None))
-}
-
-/// The identity, the record and the partitions of a half-finished installation.
-fn resume(paths: &Paths, found: &[Found]) -> Result<Option<(Identity, Record, Layout)>> {
-    let Some((layout, device)) = disks::half_finished(paths, found) else {
-        return Ok(None);
-    };
-    disks::with_mounted(paths, &device, "ext4", &paths.system, |at| {
-        let there = Paths {
-            system: at.to_owned(),
-            ..paths.clone()
-        };
-        let identity = Identity::find(&there)?;
-        let record = Keeper::find(&there)?;
-        let found = identity.zip(record);
-        Ok(found.map(|(identity, record)| (identity, record, layout.clone())))
+        fallen: fallen.is_some(),
     })
 }
 
@@ -231,7 +180,7 @@ impl Installer {
             }
             let Some(desired) = desired else {
                 self.talk.findings(&findings);
-                self.talk.phase(Phase::Waiting);
+                self.idle(Phase::Waiting);
                 self.talk.news(LOOK_AGAIN).await;
                 continue;
             };
@@ -282,8 +231,14 @@ impl Installer {
     async fn block(&mut self, findings: &[Finding]) {
         self.talk.findings(findings);
         self.talk.events.tell(&Fact::Blocked);
-        self.talk.phase(Phase::Blocked);
+        self.idle(Phase::Blocked);
         self.talk.news(LOOK_AGAIN).await;
+    }
+
+    /// A host that fell is in trouble, whatever its installer waits for.
+    fn idle(&self, phase: Phase) {
+        self.talk
+            .phase(if self.fallen { Phase::Degraded } else { phase });
     }
 
     /// Looks, plans and performs once. None when it has to be done again.

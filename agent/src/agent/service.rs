@@ -22,7 +22,7 @@ use crate::events::{Events, Meter};
 use crate::hub::Identity;
 use crate::installed::room::Room;
 use crate::installed::{self, boot, generations, hashes, integrity};
-use crate::machine::{file, probe};
+use crate::machine::probe;
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
 use crate::steps::{Failure, Outcome};
@@ -108,21 +108,22 @@ fn watch(paths: &Paths, events: &Events) {
 
 /// What the initramfs of an earlier boot said before it gave up, once.
 fn file_last_words(paths: &Paths, events: &Events) -> Result<()> {
-    let path = paths.system.join(LAST_WORDS);
-    let Some(bytes) = file::read_if_there(&path, 1 << 20)? else {
-        return Ok(());
-    };
-    match serde_json::from_slice::<LastWords>(&bytes) {
-        Ok(words) => events.note(format!(
-            "a boot of generation {} did not come up ({}): {}",
-            words.generation,
-            words.place,
-            words.causes.join(": ")
-        )),
-        Err(err) => events.note(format!(
-            "a boot did not come up, and why cannot be read: {err}"
-        )),
+    match LastWords::find(&paths.system) {
+        Ok(None) => return Ok(()),
+        Ok(Some(words)) => {
+            for damage in &words.damage {
+                events.corruption(format!("an earlier boot: {damage}"));
+            }
+            events.note(format!(
+                "a boot of generation {} did not come up ({}): {}",
+                words.generation,
+                words.place,
+                words.causes.join(": ")
+            ));
+        }
+        Err(err) => events.note(format!("a boot did not come up, and why is lost: {err:#}")),
     }
+    let path = paths.system.join(LAST_WORDS);
     std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))
 }
 
@@ -226,6 +227,7 @@ mod tests {
             generation: 2,
             place: "initramfs".to_owned(),
             causes: vec!["mounting the root".to_owned(), "bad digest".to_owned()],
+            ..LastWords::default()
         };
         let path = paths.system.join(LAST_WORDS);
         std::fs::write(&path, serde_json::to_vec(&words).unwrap()).unwrap();

@@ -130,7 +130,7 @@ pub(crate) fn module_helper() -> Result<()> {
 }
 
 /// Debian's kernel has efivarfs as a module: the mount loads it through the helper.
-fn firmware_variables() -> Result<()> {
+pub(crate) fn firmware_variables() -> Result<()> {
     if !Path::new("/sys/firmware/efi/efivars").exists() {
         return Ok(());
     }

@@ -15,6 +15,8 @@ use super::ioctl::{Immutable, set_immutable};
 pub const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 /// burin's own variables.
 pub const BURIN: &str = "b0711a5e-5d2e-4c0b-9a57-627572696e00";
+/// The boot loader's variables (Boot Loader Interface of systemd).
+pub const LOADER: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 /// Non-volatile, readable while booting and at run time.
 const ATTRIBUTES: u32 = 7;
 /// No variable that is read here comes near it.

@@ -61,6 +61,21 @@ fn arm(paths: &Paths, number: u64) -> Result<()> {
     Ok(())
 }
 
+/// Gives a generation that fell without a word its tries back. False when it had that too often.
+///
+/// # Errors
+/// When the partitions cannot be read or written.
+pub fn arm_again(paths: &Paths, number: u64) -> Result<bool> {
+    let mut generation = generations::need(paths, number)?;
+    generation.fail(None)?;
+    let armed = generation.arm().is_ok();
+    generations::write(paths, &generation)?;
+    if armed {
+        arm(paths, number)?;
+    }
+    Ok(armed)
+}
+
 /// What stands on the ESP for a generation. An entry that cannot be read as ours counts as absent.
 #[must_use]
 pub fn look(paths: &Paths, generation: u64) -> plan::Entry {
@@ -211,6 +226,25 @@ pub(super) mod tests {
         arm(&paths, 3).unwrap();
         assert_eq!(entry_names(&paths), ["burin-3+2-1.conf"]);
         assert_eq!(look(&paths, 3), plan::Entry::Counted);
+    }
+
+    #[test]
+    fn a_silent_fall_gives_the_tries_back_twice() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = staged(root.path(), 1);
+        arm(&paths, 1).unwrap();
+        let folder = folder(&paths);
+        let over = folder.join("burin-1+0-3.conf");
+        for _ in 0..2 {
+            fs::rename(folder.join("burin-1+3.conf"), &over).unwrap();
+            assert!(arm_again(&paths, 1).unwrap());
+            assert_eq!(entry_names(&paths), ["burin-1+3.conf"]);
+        }
+        fs::rename(folder.join("burin-1+3.conf"), &over).unwrap();
+        for _ in 0..2 {
+            assert!(!arm_again(&paths, 1).unwrap());
+            assert_eq!(entry_names(&paths), ["burin-1+0-3.conf"]);
+        }
     }
 
     #[test]

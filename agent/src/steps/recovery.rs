@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use burin_core::boot::{
-    ENTRIES, Entry, LOADER_CONF, RECOVERY_ENTRY, initramfs_path, kernel_path, loader_conf,
+    ENTRIES, Entry, LOADER_CONF, RECOVERY_ENTRY, RECOVERY_OPTION, initramfs_path, kernel_path,
+    loader_conf,
 };
 use burin_core::efi::LoadOption;
 use sha2::{Digest as _, Sha256};
@@ -20,8 +21,6 @@ use crate::steps::{Failure, Outcome};
 
 /// Kernel, initramfs and user-data area on the medium.
 const FILES: [&str; 3] = ["burin/linux", "burin/initrd", "burin/user-data.cpio"];
-/// The installer on the disk finds out by itself what is left to do.
-const OPTIONS: &str = "burin.mode=install quiet";
 /// Where the initramfs of the installer keeps the loaders.
 const LOADERS: &str = "usr/lib/burin/boot";
 /// The folder of the firmware's entry, beside the fallback folder that every firmware looks into.
@@ -55,7 +54,9 @@ pub async fn perform(ctx: &Context) -> Result<Outcome> {
     esp::put(&on_esp(paths, &kernel_path(&linux)), &kernel)?;
     esp::put(&on_esp(paths, &initramfs_path(&initrds[0])), &initrd)?;
     esp::put(&on_esp(paths, &initramfs_path(&initrds[1])), &area)?;
-    let entry = Entry::recovery(&linux, &initrds, OPTIONS).render();
+    // The installer on the disk finds out by itself what is left to do.
+    let options = format!("{RECOVERY_OPTION} quiet");
+    let entry = Entry::recovery(&linux, &initrds, &options).render();
     esp::put(
         &paths.esp.join(ENTRIES).join(RECOVERY_ENTRY),
         entry.as_bytes(),

@@ -4,6 +4,7 @@
 pub(crate) mod ahead;
 mod copy;
 mod etc;
+mod fall;
 mod homes;
 mod identity;
 pub mod pack;
@@ -13,7 +14,7 @@ mod switch;
 mod var;
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -22,11 +23,11 @@ use nix::mount::MsFlags;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+pub use fall::{LAST_WORDS, LastWords};
+
 use crate::init::{self, early, say};
 use crate::machine::fat;
-use crate::machine::file::{self, Mode};
 use crate::machine::mount::{QUIET, Source, mount};
-use crate::machine::power::{self, Leave};
 use crate::store::{Store, Verity};
 
 /// Where the new root is put together.
@@ -40,10 +41,6 @@ pub const REPORT: &str = "/run/burin/boot.json";
 pub const BASE_SHADOW: &str = "run/burin/shadow";
 /// The lines of `shadow` that were changed on the host, on the system partition.
 pub const SAVED_SHADOW: &str = "shadow";
-/// Why the last boot did not come up, on the system partition.
-pub const LAST_WORDS: &str = "last-words.json";
-/// How long a person can read the reason before the machine restarts.
-const READING_TIME: Duration = Duration::from_secs(15);
 
 /// What the initramfs found and how long it took.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,16 +56,6 @@ pub struct BootReport {
     pub troubles: Vec<String>,
 }
 
-/// Why a generation did not come up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastWords {
-    pub generation: u64,
-    /// `initramfs`.
-    pub place: String,
-    /// Outermost first.
-    pub causes: Vec<String>,
-}
-
 /// Runs as PID 1 and never returns.
 pub fn run() -> ! {
     init::panic::catch();
@@ -77,7 +64,7 @@ pub fn run() -> ! {
         Ok(never) => match never {},
         Err(err) => err,
     };
-    give_up(&err)
+    fall::give_up(&err)
 }
 
 fn boot(started: u64) -> Result<Infallible> {
@@ -177,39 +164,6 @@ fn mask_services() -> Result<()> {
             .with_context(|| format!("masking {unit}"))?;
     }
     Ok(())
-}
-
-/// Says why on all consoles, keeps the reason on the disk if it can, and restarts: the boot loader
-/// counted this try and falls back when there are none left.
-fn give_up(err: &anyhow::Error) -> ! {
-    say::everywhere(&format!("burin: this generation does not come up: {err:#}"));
-    if let Err(err) = keep_last_words(err) {
-        say::everywhere(&format!("burin: the reason is not kept: {err:#}"));
-    }
-    say::everywhere(&format!(
-        "burin: restarting in {} s; the boot loader goes back to the last good generation",
-        READING_TIME.as_secs()
-    ));
-    switch::pause(READING_TIME);
-    nix::unistd::sync();
-    match power::leave(Leave::Reboot) {
-        Ok(never) => match never {},
-        Err(err) => init::park(&format!("burin: {err:#}; press the reset button")),
-    }
-}
-
-fn keep_last_words(err: &anyhow::Error) -> Result<()> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").context("reading the mounts")?;
-    crate::machine::mount::mounted_at(&mounts, SYSTEM)
-        .context("the system partition is not mounted")?;
-    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let words = LastWords {
-        generation: BootTarget::parse(&line).map_or(0, |target| target.generation),
-        place: "initramfs".to_owned(),
-        causes: err.chain().map(ToString::to_string).collect(),
-    };
-    let path = PathBuf::from(SYSTEM).join(LAST_WORDS);
-    file::replace(&path, &serde_json::to_vec(&words)?, Mode::Private)
 }
 
 /// Milliseconds since the kernel started, from the clock that counts through suspend as well.

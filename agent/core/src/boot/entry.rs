@@ -194,7 +194,7 @@ mod tests {
         let entry = Entry::recovery(
             "aa",
             &["bb".into(), "dd".into()],
-            "burin.mode=install quiet",
+            "burin.mode=recovery quiet",
         );
         assert!(
             entry

@@ -29,12 +29,13 @@ const FOLDERS: [&str; 17] = [
 ];
 
 /// Single modules outside of these folders.
-const SINGLE: [&str; 14] = [
+const SINGLE: [&str; 15] = [
     "virtio_blk",
     "xen_blkfront",
     "loop",
     "ext4",
     "overlay",
+    "efivarfs",
     "hid_hyperv",
     "crc32c_generic",
     "crc32c_intel",
