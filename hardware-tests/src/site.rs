@@ -100,6 +100,19 @@ impl Site {
     /// # Errors
     /// When the hub refuses.
     pub fn publish(&self, artifacts: &Artifacts, via: Via) -> Result<()> {
+        self.publish_changed(artifacts, via, Ok)
+    }
+
+    /// As [`Self::publish`], with the profile as `change` makes it.
+    ///
+    /// # Errors
+    /// When the hub or `change` refuses.
+    pub fn publish_changed(
+        &self,
+        artifacts: &Artifacts,
+        via: Via,
+        change: impl FnOnce(String) -> Result<String>,
+    ) -> Result<()> {
         let (guest, local) = match via {
             Via::Registry => (self.registry.guest_name(), self.registry.local_name()),
             Via::Proxy(port) => (format!("10.0.2.2:{port}"), format!("127.0.0.1:{port}")),
@@ -117,8 +130,8 @@ impl Site {
         ])?;
         let path = self.folder.join("profile.yaml");
         let binary = KubernetesBinary::chosen(&artifacts.standin());
-        fs::write(&path, profile(&guest, binary.path_in_image()))
-            .with_context(|| format!("writing {}", path.display()))?;
+        let profile = change(profile(&guest, binary.path_in_image()))?;
+        fs::write(&path, profile).with_context(|| format!("writing {}", path.display()))?;
         self.hub
             .run(&["profile", "publish", &path.display().to_string()])?;
         Ok(())

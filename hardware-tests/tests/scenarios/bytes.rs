@@ -66,6 +66,38 @@ pub(crate) fn boot_entries(disk: &Path) -> Result<Vec<String>> {
     Ok(said.lines().map(name).collect())
 }
 
+/// Flips one bit in the first block of the file `path` on the system partition of the raw file `disk`.
+pub(crate) fn damage_file(disk: &Path, path: &str) -> Result<()> {
+    let table = process::output(Command::new("sfdisk").arg("--json").arg(disk))?;
+    let table: Value = serde_json::from_str(&table).context("understanding sfdisk")?;
+    let table = &table["partitiontable"];
+    let partitions = table["partitions"].as_array();
+    let system = partitions
+        .into_iter()
+        .flatten()
+        .find(|it| it["name"] == "burin-system");
+    let start = system.and_then(|it| it["start"].as_u64());
+    let sector = table["sectorsize"].as_u64();
+    let start = start.zip(sector).map(|(start, sector)| start * sector);
+    let start = start.with_context(|| format!("no burin-system in {table}"))?;
+    let mut command = Command::new("debugfs");
+    command.args(["-R", &format!("bmap {path} 0")]);
+    command.arg(format!("{}?offset={start}", disk.display()));
+    let said = process::output(&mut command)?;
+    let block: u64 = said
+        .trim()
+        .parse()
+        .with_context(|| format!("{path} has no first block: {said:?}"))?;
+    let file = File::options().read(true).write(true).open(disk);
+    let file = file.context("opening the disk to damage it")?;
+    let place = start + block * BLOCK as u64 + 1100;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, place)
+        .context("reading the disk")?;
+    byte[0] ^= 1;
+    file.write_all_at(&byte, place).context("damaging the disk")
+}
+
 /// Flips one bit in every copy of `block` on the raw file `disk`; how many there were.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use burin_hardware_tests::{
     artifacts::{Artifacts, Profile},
     board::Board,
     golden::{self, BOOT, Copy, Installed},
-    qemu::{First, Medium},
+    qemu::{Firmware, First, Medium},
     workspace,
 };
 use serde_json::Value;
@@ -136,5 +136,68 @@ fn a_flipped_bit_in_a_program_is_refused_by_the_kernel_and_told_to_the_hub() -> 
         kinds.find(|it| it["kind"] == "corruption").cloned()
     })?;
     assert!(event["message"].to_string().contains("FILE CORRUPTED"));
+    Ok(())
+}
+
+/// Two minutes. The image is refused, and with it everything in it: the host falls to its recovery.
+#[test]
+fn a_flipped_bit_in_the_image_of_the_root_starts_nothing_and_is_told() -> Result<()> {
+    let mut host = golden::installed("flipped-root", Copy::Raw)?;
+    let disk = bytes::main_disk(&host.folder);
+    let root = host.golden.host["observed"]["root_digest"].as_str();
+    let hex = root.and_then(|root| root.rsplit(':').next());
+    let (folder, name) = hex.context("no root digest")?.split_at(2);
+    bytes::damage_file(&disk, &format!("/store/objects/{folder}/{name}"))?;
+    let entries = bytes::boot_entries(&disk)?;
+
+    host.machine.power_on()?;
+    for _try in 0..2 {
+        let why = "burin: this generation does not come up: mounting the sealed image";
+        host.machine.wait_for(why, BOOT)?;
+        let line = host.machine.wait_for("burin: corruption", BOOT)?;
+        assert!(line.contains("FILE CORRUPTED! pos=0,"), "{line}");
+    }
+    host.machine
+        .wait_for("the boot loader then starts burin-recovery.conf", BOOT)?;
+    host.machine.wait_for(
+        "burin: step boot failed: generation 1 did not come up",
+        BOOT,
+    )?;
+    host.machine.wait_for("burin: state=degraded", BOOT)?;
+    let seen = host
+        .site
+        .hub
+        .wait_for("the host to be degraded", HEARD, |all| {
+            let one = all.first()?;
+            (one["phase"] == "degraded").then(|| one.clone())
+        })?;
+    assert_eq!(seen["uid"], host.golden.host["uid"], "another identity");
+    let error = seen["observed"]["last_error"].to_string();
+    assert!(error.contains("mounting the sealed image"), "{error}");
+    assert_eq!(host.site.hub.hosts()?.len(), 1, "a second host appeared");
+    let events = host.site.hub.ask(&["event", "list"])?.to_string();
+    assert!(events.contains("FILE CORRUPTED"), "{events}");
+    let said = host.machine.console()?.text();
+    assert!(
+        !said.contains("step partition"),
+        "the disk was installed over"
+    );
+    assert!(!said.contains("burin: running"), "it ran after all");
+    host.machine.power_cut()?;
+    assert_eq!(bytes::boot_entries(&disk)?, entries);
+    Ok(())
+}
+
+/// One minute.
+#[test]
+#[ignore = "minutes: 1, scripts/check --full"]
+fn an_installed_disk_starts_under_secure_boot_with_the_factorys_keys() -> Result<()> {
+    let mut host = golden::installed("secure-boot", Copy::Overlay)?;
+    host.machine.spec_mut().firmware = Firmware::SecureBoot;
+    host.machine.forget_firmware_variables()?;
+    let before = seen_at(&host)?;
+
+    host.boot()?;
+    assert_eq!(runs_again(&host, before)?["observed"]["generation"], 1);
     Ok(())
 }

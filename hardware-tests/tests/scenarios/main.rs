@@ -8,3 +8,4 @@ mod console;
 mod gate;
 mod installed;
 mod interrupted;
+mod unhealthy;
