@@ -12,6 +12,7 @@ use burin_core::efi::LoadOption;
 use sha2::{Digest as _, Sha256};
 
 use crate::context::{Context, Paths};
+use crate::hub::identity::blank_token;
 use crate::machine::block;
 use crate::machine::efi::Variables;
 use crate::machine::medium::{self, Medium};
@@ -41,6 +42,12 @@ pub async fn perform(ctx: &Context) -> Result<Outcome> {
     let medium = find_medium(&paths.root)?;
     let mut files = medium.read(&FILES)?;
     let area = files.pop().context("the medium has a user-data area")?;
+    let token = ctx
+        .user_data
+        .token
+        .as_ref()
+        .map(|token| token.expose().trim());
+    let area = without_seed(area, token.unwrap_or_default());
     let initrd = files.pop().context("the medium has an initramfs")?;
     let kernel = files.pop().context("the medium has a kernel")?;
     for (name, bytes) in loaders(&paths.root)? {
@@ -75,6 +82,23 @@ pub async fn perform(ctx: &Context) -> Result<Outcome> {
 pub fn bytes(root: &Path) -> Option<u64> {
     let medium = medium::find(root).into_iter().next()?;
     medium.bytes(&FILES).ok()
+}
+
+/// The user-data area with the registration token blanked: only an accepted host gets this far, so the
+/// token has done its work, and whoever takes the disk must not register with it.
+fn without_seed(mut area: Vec<u8>, token: &str) -> Vec<u8> {
+    let blank = blank_token();
+    if token.len() != blank.len() {
+        return area;
+    }
+    let mut at = 0;
+    while let Some(window) = area.get_mut(at..at + token.len()) {
+        if window == token.as_bytes() {
+            window.copy_from_slice(blank.as_bytes());
+        }
+        at += 1;
+    }
+    area
 }
 
 fn find_medium(root: &Path) -> Result<Medium, Failure> {
@@ -156,6 +180,18 @@ pub fn load_option(root: &Path, partition: &Path) -> Result<LoadOption> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_token_never_reaches_the_boot_partition() {
+        let token = burin_api::token::Token::from_seed([9; 16]).reveal();
+        let area = format!("070701 burin: {{ token: {token} }}\n# {token}\0\0").into_bytes();
+        let kept = without_seed(area.clone(), &token);
+        assert_eq!(kept.len(), area.len(), "the archive's sizes still hold");
+        let text = String::from_utf8(kept).unwrap();
+        assert!(!text.contains(&token), "{text}");
+        assert_eq!(text.matches(&blank_token()).count(), 2);
+        assert_eq!(without_seed(area.clone(), ""), area);
+    }
 
     #[test]
     fn the_boot_entry_counts_in_sectors_of_the_disk() {

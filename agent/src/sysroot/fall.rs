@@ -80,7 +80,7 @@ pub(super) fn give_up(err: &anyhow::Error) -> ! {
     });
     let follows = match next {
         Some(entry) => format!("the boot loader then starts {entry}"),
-        None => "the boot loader counts the tries of a generation that is not proven".to_owned(),
+        None => "the boot loader then starts what has tries left".to_owned(),
     };
     let seconds = READING_TIME.as_secs();
     say::everywhere(&format!("burin: restarting in {seconds} s; {follows}"));

@@ -34,6 +34,15 @@ pub(crate) fn digest(disk: &Path) -> Result<String> {
     Ok(hex::encode(hash.finalize()))
 }
 
+/// Whether the raw file `disk` holds `needle` anywhere.
+pub(crate) fn contains(disk: &Path, needle: &[u8]) -> Result<bool> {
+    let mut found = false;
+    chunks(disk, |_, bytes| {
+        found |= bytes.windows(needle.len()).any(|part| part == needle);
+    })?;
+    Ok(found)
+}
+
 /// The partition table and its copy at the end of the raw file `disk`.
 pub(crate) fn partition_tables(disk: &Path) -> Result<Vec<u8>> {
     let file = File::open(disk).context("opening the disk")?;

@@ -57,6 +57,18 @@ fn an_empty_machine_becomes_a_running_host_with_the_iso_plugged_in() -> Result<(
         entry.contains(&format!("composefs.digest={root} ")),
         "{root} is not what {entry} starts"
     );
+    let given = workspace::target().join("vm/golden/site/golden.user-data");
+    let given = fs::read_to_string(&given).context("reading the user-data of the ISO")?;
+    let seed = given
+        .split("BRN1-")
+        .nth(1)
+        .and_then(|it| it.split('-').nth(1));
+    let seed = seed.context("no token in the user-data")?.trim();
+    let seed = seed.get(..26).context("a seed of 26 digits")?;
+    assert!(
+        !bytes::contains(&disk, seed.as_bytes())?,
+        "the seed of the token lies on the disk"
+    );
     for step in ["partition", "filesystems", "pull", "seal", "entry", "good"] {
         let line = format!("burin: step {step} done");
         assert_eq!(golden.console.matches(&line).count(), 1, "{line}");
