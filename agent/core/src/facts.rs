@@ -126,6 +126,7 @@ impl FactsBuilder {
                     .iter()
                     .map(|path| self.size(&format!("{}/{path}", kernel.modules)))
                     .sum();
+                facts.kernel_problem = initramfs::packing_problem(&chosen, &facts.kernel_config);
             }
             Err(problem) => facts.kernel_problem = Some(problem.to_string()),
         }

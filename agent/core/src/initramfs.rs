@@ -5,7 +5,7 @@ mod archive;
 mod modules;
 
 pub use archive::{Archive, ArchiveError};
-pub use modules::{MissingModule, REQUIRED_MODULES, choose, reduce};
+pub use modules::{MissingModule, REQUIRED_MODULES, choose, packing_problem, reduce};
 
 /// Where `burin` reads which of its lives it is in.
 pub const ROLE_PATH: &str = "etc/burin/role";

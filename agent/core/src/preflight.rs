@@ -143,8 +143,8 @@ fn kernel(release: &Release) -> Vec<Finding> {
         findings.push(block(
             "preflight.kernel",
             problem,
-            "storage and file-system modules with their indexes",
-            "install the kernel's module package and run depmod in the image",
+            "storage and file-system modules that can be found and loaded",
+            "install the kernel's module package and run depmod in the image, or take another kernel",
         ));
     }
     if !facts.has_systemd {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use burin_core::modules::{IndexFiles, ModuleIndex};
 use rustix::io::Errno;
 
@@ -14,6 +15,9 @@ use super::file;
 const INDEX_LIMIT: usize = 32 << 20;
 /// `MODULE_INIT_COMPRESSED_FILE` of linux/module.h: the kernel unpacks `.ko.xz` and `.ko.zst`.
 const COMPRESSED: i32 = 4;
+
+/// The longest module, unpacked, in bytes: the largest graphics drivers have 20 MiB.
+const MODULE_LIMIT: usize = 128 << 20;
 
 /// The modules of the running kernel.
 #[derive(Debug)]
@@ -100,12 +104,37 @@ fn insert(path: &Path) -> Result<Inserted> {
     let file = File::open(path).with_context(doing)?;
     let packed = path.extension().is_some_and(|ext| ext != "ko");
     let flags = if packed { COMPRESSED } else { 0 };
-    match rustix::system::finit_module(&file, c"", flags) {
+    let mut result = rustix::system::finit_module(&file, c"", flags);
+    // No MODULE_DECOMPRESS, or built for another packing; before 5.17 the flag was not known.
+    if packed && matches!(result, Err(Errno::OPNOTSUPP | Errno::INVAL)) {
+        let plain = unpack(&file::read(path, MODULE_LIMIT).with_context(doing)?);
+        result = rustix::system::init_module(&plain.with_context(doing)?, c"");
+    }
+    match result {
         Ok(()) => Ok(Inserted::New),
         Err(Errno::EXIST | Errno::BUSY) => Ok(Inserted::Already),
         Err(Errno::NODEV | Errno::NXIO) => Ok(Inserted::NoHardware),
         Err(err) => Err(err).with_context(doing),
     }
+}
+
+/// Unpacks a module, by what it begins with.
+fn unpack(packed: &[u8]) -> Result<Vec<u8>> {
+    let reader: Box<dyn Read> = match packed {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Box::new(zstd::Decoder::with_buffer(packed).context("unpacking it")?)
+        }
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        _ => bail!("neither this kernel nor burin can unpack it"),
+    };
+    let mut plain = Vec::new();
+    let limit = u64::try_from(MODULE_LIMIT).unwrap_or(u64::MAX);
+    reader
+        .take(limit)
+        .read_to_end(&mut plain)
+        .context("unpacking it")?;
+    ensure!(plain.len() < MODULE_LIMIT, "it is too large");
+    Ok(plain)
 }
 
 /// The modaliases of all devices that the kernel shows under `root` (`/` on a machine), each once.
@@ -160,6 +189,22 @@ mod tests {
         write("sys/bus/acpi/devices/LNX:00/modalias", "");
         let found: Vec<_> = modaliases(root.path()).into_iter().collect();
         assert_eq!(found, ["cpu:type:x86", "pci:v1"]);
+    }
+
+    #[test]
+    fn what_a_kernel_does_not_unpack_is_unpacked() {
+        use std::io::Write as _;
+        let plain = b"\x7fELF and the rest of a module".repeat(100);
+        let zstd = zstd::bulk::compress(&plain, 3).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&plain).unwrap();
+        let gzip = gzip.finish().unwrap();
+        for packed in [&zstd, &gzip] {
+            assert_eq!(unpack(packed).unwrap(), plain);
+            assert!(unpack(&packed[..packed.len() / 2]).is_err(), "cut short");
+        }
+        let err = unpack(b"\xfd7zXZ\0").unwrap_err();
+        assert!(format!("{err:#}").contains("neither"), "{err:#}");
     }
 
     #[test]

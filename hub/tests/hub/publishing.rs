@@ -155,6 +155,19 @@ async fn an_image_that_no_host_can_boot_is_refused_with_what_is_missing() {
             ]),
             "systemd",
         ),
+        (
+            "modules that nobody can unpack",
+            tar(&[
+                ("boot/vmlinuz-6.12.1-test", "kernel"),
+                ("boot/config-6.12.1-test", GOOD),
+                (
+                    &format!("{MODULES}/modules.dep"),
+                    &DEP.replace(".ko:", ".ko.xz:"),
+                ),
+                ("usr/lib/systemd/systemd", "systemd"),
+            ]),
+            "virtio_blk.ko.xz",
+        ),
     ] {
         registry.push("os/debian", "13", &[layer]);
         let answer = publish(&site, profile(&registry, "1.0.0", OS_ONLY)).await;

@@ -124,7 +124,7 @@ fn facts_are_of_what_remains_after_all_layers() {
     add(
         &mut facts,
         "boot/config-6.12.1",
-        "CONFIG_EROFS_FS=m\n# CONFIG_FS_VERITY is not set\n",
+        "CONFIG_EROFS_FS=m\n# CONFIG_FS_VERITY is not set\nCONFIG_MODULE_DECOMPRESS=y\n",
     );
     let dep = "kernel/fs/ext4/ext4.ko.xz:\nkernel/fs/erofs/erofs.ko.xz:\n\
                kernel/fs/overlayfs/overlay.ko.xz:\nkernel/fs/fat/vfat.ko.xz:\n";
@@ -174,6 +174,24 @@ fn a_kernel_without_indexes_is_a_problem_with_a_name() {
     );
     add(&mut facts, "usr/lib/modules/6.12.1/modules.order", "x");
     assert!(facts.finish().kernel_problem.unwrap().contains("ext4"));
+}
+
+#[test]
+fn a_kernel_that_cannot_unpack_its_modules_is_a_problem_with_a_name() {
+    for (option, refused) in [
+        ("CONFIG_MODULE_DECOMPRESS=y", false),
+        ("CONFIG_SMP=y", true),
+    ] {
+        let mut facts = FactsBuilder::new(OS);
+        add(&mut facts, "boot/vmlinuz-6.12.1", "kernel");
+        add(&mut facts, "boot/config-6.12.1", option);
+        let dep = "kernel/fs/ext4/ext4.ko.xz:\nkernel/fs/erofs/erofs.ko.xz:\n\
+                   kernel/fs/overlayfs/overlay.ko.xz:\nkernel/fs/fat/vfat.ko.xz:\n";
+        add(&mut facts, "usr/lib/modules/6.12.1/modules.dep", dep);
+        let problem = facts.finish().kernel_problem;
+        assert_eq!(problem.is_some(), refused, "{problem:?}");
+        assert!(problem.is_none_or(|text| text.contains(".ko.xz")));
+    }
 }
 
 #[test]

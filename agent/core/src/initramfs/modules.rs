@@ -1,7 +1,7 @@
 //! Which kernel modules an initramfs needs: chosen by where they lie in the kernel's tree, closed
 //! over what they need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -88,6 +88,30 @@ pub fn choose(index: &ModuleIndex) -> Result<BTreeSet<String>, MissingModule> {
     Ok(order.into_iter().filter(|path| plain(path)).collect())
 }
 
+/// Why the chosen modules cannot be loaded from an initramfs, if they cannot: gzip and zstd are
+/// unpacked there when the kernel does not do it, everything else only the kernel unpacks.
+/// `options` as [`crate::facts::kernel_options`] reads them; empty when the image does not tell.
+#[must_use]
+pub fn packing_problem(
+    chosen: &BTreeSet<String>,
+    options: &BTreeMap<String, String>,
+) -> Option<String> {
+    let unpacks = options
+        .get("CONFIG_MODULE_DECOMPRESS")
+        .is_none_or(|value| value == "y");
+    let bad = chosen.iter().find(|path| {
+        let packing = path.rsplit_once(".ko").map_or("", |(_, packing)| packing);
+        match packing {
+            "" | ".gz" | ".zst" => false,
+            ".xz" => !unpacks,
+            _ => true,
+        }
+    })?;
+    Some(format!(
+        "the module {bad} is packed in a way that its kernel cannot unpack by itself          (CONFIG_MODULE_DECOMPRESS is not set, or the packing is not known): no host could load it;          take a kernel that can, or modules packed with zstd or gzip or not at all"
+    ))
+}
+
 /// An index file reduced to the chosen modules: lines of `modules.dep`, `modules.alias` and
 /// `modules.softdep` that are about one of them.
 #[must_use]
@@ -147,6 +171,26 @@ kernel/drivers/net/ethernet/intel/e1000/e1000.ko.xz:
             builtin,
             ..IndexFiles::default()
         })
+    }
+
+    #[test]
+    fn modules_that_nobody_can_unpack_are_a_problem_that_names_one() {
+        let options = |value: &str| {
+            BTreeMap::from([("CONFIG_MODULE_DECOMPRESS".to_owned(), value.to_owned())])
+        };
+        for (name, options, refused) in [
+            ("a/ext4.ko", options("n"), false),
+            ("a/ext4.ko.zst", options("n"), false),
+            ("a/ext4.ko.gz", options("n"), false),
+            ("a/ext4.ko.xz", options("y"), false),
+            ("a/ext4.ko.xz", BTreeMap::new(), false),
+            ("a/ext4.ko.xz", options("n"), true),
+            ("a/ext4.ko.lz4", options("y"), true),
+        ] {
+            let problem = packing_problem(&BTreeSet::from([name.to_owned()]), &options);
+            assert_eq!(problem.is_some(), refused, "{name} {options:?}");
+            assert!(problem.is_none_or(|text| text.contains(name)));
+        }
     }
 
     #[test]
