@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
@@ -44,10 +43,7 @@ pub(super) fn config(
         .map_err(|err| wrong(format!("no certificate authority can be used: {err}")))?;
     let verifier: Arc<dyn ServerCertVerifier> = match dates {
         Dates::Checked => verifier,
-        Dates::Waived => Arc::new(AnyDate {
-            verifier,
-            provider: Arc::clone(&provider),
-        }),
+        Dates::Waived => Arc::new(AnyDate(verifier)),
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -83,10 +79,7 @@ fn roots(settings: &HubSettings, root: &Path) -> Result<RootCertStore, String> {
 
 /// Checks everything but the dates: asks again at a time at which the certificate was valid.
 #[derive(Debug)]
-struct AnyDate {
-    verifier: Arc<WebPkiServerVerifier>,
-    provider: Arc<CryptoProvider>,
-}
+struct AnyDate(Arc<WebPkiServerVerifier>);
 
 /// Certificates of one chain may have dates that do not overlap at the first guess.
 const GUESSES: usize = 8;
@@ -103,7 +96,7 @@ impl ServerCertVerifier for AnyDate {
         let mut at = now;
         let mut result = Err(rustls::Error::General("not verified".to_owned()));
         for _ in 0..GUESSES {
-            result = self.verifier.verify_server_cert(
+            result = self.0.verify_server_cert(
                 end_entity,
                 intermediates,
                 server_name,
@@ -131,7 +124,7 @@ impl ServerCertVerifier for AnyDate {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, cert, signed)
+        self.0.verify_tls12_signature(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -140,13 +133,11 @@ impl ServerCertVerifier for AnyDate {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, cert, signed)
+        self.0.verify_tls13_signature(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.0.supported_verify_schemes()
     }
 }
 
@@ -176,10 +167,10 @@ mod tests {
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = Arc::new(roots(&settings, root.path()).unwrap());
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
             .unwrap();
-        let any = AnyDate { verifier, provider };
+        let any = AnyDate(verifier);
         let hub = CertificateDer::from_pem_slice(HUB.as_bytes()).unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
