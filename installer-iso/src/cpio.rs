@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
+use burin_core::initramfs::Member;
 
 const MAGIC: &[u8; 6] = b"070701";
 const HEADER: usize = 110;
-const TRAILER: &str = "TRAILER!!!";
 /// Longest name the kernel takes (`N_ALIGN(PATH_MAX)`).
 const NAME_LIMIT: usize = 4096;
 
@@ -95,11 +95,7 @@ impl Archive {
             write_entry(&mut out, inode, path, entry)
                 .with_context(|| format!("packing /{path}"))?;
         }
-        let end = Entry {
-            permissions: 0,
-            content: Content::File(Vec::new()),
-        };
-        write_entry(&mut out, 0, TRAILER, &end)?;
+        Member::TRAILER.write(&mut out)?;
         Ok(out)
     }
 
@@ -117,59 +113,30 @@ impl Archive {
             }
             let (path, entry, rest) = read_entry(bytes)?;
             bytes = rest;
-            if path != TRAILER {
+            if path != Member::TRAILER.path {
                 archive.entries.insert(path, entry);
             }
         }
     }
 }
 
-fn mode_of(entry: &Entry, is_trailer: bool) -> u32 {
-    let kind = match entry.content {
-        Content::Directory => 0o040_000,
-        Content::File(_) if is_trailer => 0,
-        Content::File(_) => 0o100_000,
-        Content::Symlink(_) => 0o120_000,
-        Content::CharDevice(..) => 0o020_000,
-    };
-    kind | entry.permissions
-}
-
 fn write_entry(out: &mut Vec<u8>, inode: u32, path: &str, entry: &Entry) -> Result<()> {
-    let body: &[u8] = match &entry.content {
-        Content::File(bytes) => bytes,
-        Content::Symlink(target) => target.as_bytes(),
-        Content::Directory | Content::CharDevice(..) => &[],
+    let none: &[u8] = &[];
+    let (kind, links, device, body) = match &entry.content {
+        Content::Directory => (0o040_000, 2, (0, 0), none),
+        Content::File(bytes) => (0o100_000, 1, (0, 0), &bytes[..]),
+        Content::Symlink(target) => (0o120_000, 1, (0, 0), target.as_bytes()),
+        Content::CharDevice(major, minor) => (0o020_000, 1, (*major, *minor), none),
     };
-    let (major, minor) = match entry.content {
-        Content::CharDevice(major, minor) => (major, minor),
-        _ => (0, 0),
+    let member = Member {
+        path,
+        inode,
+        mode: kind | entry.permissions,
+        links,
+        device,
+        body,
     };
-    let links = if entry.content == Content::Directory {
-        2
-    } else {
-        1
-    };
-    let size = u32::try_from(body.len()).context("4 GiB or more do not fit in this format")?;
-    ensure!(
-        path.len() < NAME_LIMIT,
-        "the name is longer than {NAME_LIMIT} bytes"
-    );
-    let name_size = u32::try_from(path.len() + 1).context("name too long")?;
-    out.extend_from_slice(MAGIC);
-    let mode = mode_of(entry, path == TRAILER);
-    let fields = [
-        inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0,
-    ];
-    for field in fields {
-        out.extend_from_slice(format!("{field:08x}").as_bytes());
-    }
-    out.extend_from_slice(path.as_bytes());
-    out.push(0);
-    out.resize(out.len().next_multiple_of(4), 0);
-    out.extend_from_slice(body);
-    out.resize(out.len().next_multiple_of(4), 0);
-    Ok(())
+    Ok(member.write(out)?)
 }
 
 fn read_entry(bytes: &[u8]) -> Result<(String, Entry, &[u8])> {

@@ -4,7 +4,7 @@
 mod archive;
 mod modules;
 
-pub use archive::{Archive, ArchiveError};
+pub use archive::{Archive, ArchiveError, Member};
 pub use modules::{MissingModule, REQUIRED_MODULES, choose, packing_problem, reduce};
 
 /// Where `burin` reads which of its lives it is in.

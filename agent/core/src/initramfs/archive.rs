@@ -8,6 +8,8 @@ use thiserror::Error;
 
 /// Longest name that the kernel takes, bytes with the final zero.
 const NAME_LIMIT: usize = 4096;
+/// Bytes of a member's header.
+const HEADER: usize = 110;
 
 /// Why an archive could not be written.
 #[derive(Debug, Error)]
@@ -26,7 +28,6 @@ pub enum ArchiveError {
 pub struct Archive<W> {
     out: W,
     inode: u32,
-    written: u64,
     seen: BTreeSet<String>,
 }
 
@@ -36,7 +37,6 @@ impl<W: Write> Archive<W> {
         Self {
             out,
             inode: 0,
-            written: 0,
             seen: BTreeSet::new(),
         }
     }
@@ -80,7 +80,7 @@ impl<W: Write> Archive<W> {
     /// # Errors
     /// The writer fails.
     pub fn finish(mut self) -> Result<W, ArchiveError> {
-        self.raw("TRAILER!!!", 0, 0, 1, &[])?;
+        Member::TRAILER.write(&mut self.out)?;
         Ok(self.out)
     }
 
@@ -105,46 +105,74 @@ impl<W: Write> Archive<W> {
             return Err(ArchiveError::Path(path.to_owned()));
         }
         self.inode += 1;
-        self.raw(path, self.inode, mode, links, body)
+        let member = Member {
+            path,
+            inode: self.inode,
+            mode,
+            links,
+            device: (0, 0),
+            body,
+        };
+        member.write(&mut self.out)
     }
+}
 
-    fn raw(
-        &mut self,
-        path: &str,
-        inode: u32,
-        mode: u32,
-        links: u32,
-        body: &[u8],
-    ) -> Result<(), ArchiveError> {
-        let too_large = || ArchiveError::TooLarge(path.to_owned());
-        let size = u32::try_from(body.len()).map_err(|_| too_large())?;
-        if path.len() >= NAME_LIMIT {
+/// One member of an archive, as the format has it. Owner root, time zero.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    pub path: &'a str,
+    pub inode: u32,
+    /// Kind and permissions; 0 for the trailer.
+    pub mode: u32,
+    pub links: u32,
+    /// Major and minor number of a device, else zeros.
+    pub device: (u32, u32),
+    pub body: &'a [u8],
+}
+
+impl Member<'_> {
+    /// Ends an archive.
+    pub const TRAILER: Member<'static> = Member {
+        path: "TRAILER!!!",
+        inode: 0,
+        mode: 0,
+        links: 1,
+        device: (0, 0),
+        body: &[],
+    };
+
+    /// Writes header, name and body, each padded: the next member starts aligned where this one did.
+    ///
+    /// # Errors
+    /// The writer fails, or name or body is larger than the format can say.
+    pub fn write(&self, out: &mut impl Write) -> Result<(), ArchiveError> {
+        let too_large = || ArchiveError::TooLarge(self.path.to_owned());
+        let size = u32::try_from(self.body.len()).map_err(|_| too_large())?;
+        if self.path.len() >= NAME_LIMIT {
             return Err(too_large());
         }
-        let name = u32::try_from(path.len() + 1).map_err(|_| too_large())?;
-        let mut head = String::with_capacity(110);
+        let name = u32::try_from(self.path.len() + 1).map_err(|_| too_large())?;
+        let (major, minor) = self.device;
+        let mut head = String::with_capacity(HEADER + self.path.len() + 4);
         head.push_str("070701");
-        for field in [inode, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name, 0] {
+        for field in [
+            self.inode, self.mode, 0, 0, self.links, 0, size, 0, 0, major, minor, name, 0,
+        ] {
             head.push_str(&format!("{field:08x}"));
         }
-        self.put(head.as_bytes())?;
-        self.put(path.as_bytes())?;
-        self.put(&[0])?;
-        self.pad()?;
-        self.put(body)?;
-        self.pad()
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.out.write_all(bytes)?;
-        self.written += bytes.len() as u64;
+        head.push_str(self.path);
+        head.push('\0');
+        out.write_all(head.as_bytes())?;
+        out.write_all(padding(head.len()))?;
+        out.write_all(self.body)?;
+        out.write_all(padding(self.body.len()))?;
         Ok(())
     }
+}
 
-    fn pad(&mut self) -> Result<(), ArchiveError> {
-        let missing = usize::try_from(self.written.wrapping_neg() % 4).unwrap_or(0);
-        self.put(&[0; 3][..missing])
-    }
+/// Zeros up to the next multiple of four.
+fn padding(length: usize) -> &'static [u8] {
+    &[0; 3][..length.next_multiple_of(4) - length]
 }
 
 #[cfg(test)]
