@@ -9,8 +9,11 @@ use crate::userdata::{Secret, Step, When};
 
 /// Where the scripts are, below `/etc`.
 const SCRIPTS: &str = "burin/stages";
-/// A command may wait for the network or for a disk, but not for ever.
+/// How long the commands of a stage may take: they may wait for the network, but not for ever.
 const LIMIT: &str = "30min";
+/// The same where everything else waits for them. A command that asks systemd to start something
+/// there waits for itself.
+const EARLY_LIMIT: &str = "2min";
 
 pub(super) fn render(input: &Input<'_>, out: &mut Rendered) {
     let stages = input.user_data.stages.iter();
@@ -256,6 +259,11 @@ fn head(when: When) -> String {
         When::Boot | When::Reconcile => "",
         When::Network => "Wants=network-online.target\nAfter=network-online.target\n",
     };
+    let limit = if when == When::Early {
+        EARLY_LIMIT
+    } else {
+        LIMIT
+    };
     let stay = if when == When::Reconcile {
         ""
     } else {
@@ -263,7 +271,7 @@ fn head(when: When) -> String {
     };
     format!(
         "# Rendered by burin at each boot.\n[Unit]\nDescription=Commands of user-data, stage {}\n\
-         {order}\n[Service]\nType=oneshot\n{stay}TimeoutStartSec={LIMIT}\n",
+         {order}\n[Service]\nType=oneshot\n{stay}TimeoutStartSec={limit}\n",
         when.name()
     )
 }

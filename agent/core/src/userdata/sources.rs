@@ -26,6 +26,7 @@ const TRUST: [(&str, &[&[&str]]); 5] = [
         &[
             &["stages"],
             &["write_files"],
+            &["bootcmd"],
             &["runcmd"],
             &["ssh_authorized_keys"],
         ],

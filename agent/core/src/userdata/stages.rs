@@ -100,19 +100,25 @@ pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
             stage(entry, &stages.name(&entry.key), data, reader);
         }
     }
-    let mut step = Step::default();
-    for node in reader.list(top, "write_files") {
-        step.files.extend(files::file(
-            node,
-            "write_files",
-            &data.install.bind_mounts,
-            reader,
-        ));
-    }
-    for node in reader.list(top, "runcmd") {
-        step.commands.extend(run_command(node, reader));
+    let mut step = Step {
+        when: When::Early,
+        ..Step::default()
+    };
+    for node in reader.list(top, "bootcmd") {
+        step.commands.extend(run_command(node, "bootcmd", reader));
     }
     keep(step, data);
+    let mut step = Step::default();
+    let bound = &data.install.bind_mounts;
+    for node in reader.list(top, "write_files") {
+        step.files
+            .extend(files::file(node, "write_files", bound, reader));
+    }
+    for node in reader.list(top, "runcmd") {
+        step.commands.extend(run_command(node, "runcmd", reader));
+    }
+    keep(step, data);
+    refuse(top, reader);
 }
 
 fn keep(step: Step, data: &mut UserData) {
@@ -289,7 +295,7 @@ fn commands(
 }
 
 /// A text, or a list of words that no shell takes apart.
-fn run_command(node: &Node, reader: &mut Reader) -> Option<Secret> {
+fn run_command(node: &Node, name: &str, reader: &mut Reader) -> Option<Secret> {
     if let Some(text) = node.text() {
         return Some(Secret::new(format!("{}\n", text.trim_end())));
     }
@@ -297,9 +303,7 @@ fn run_command(node: &Node, reader: &mut Reader) -> Option<Secret> {
         reader.error(node, "this is not a command", "a text, or a list of words");
         return None;
     };
-    let words = words
-        .iter()
-        .filter_map(|word| reader.text_of(word, "runcmd"));
+    let words = words.iter().filter_map(|word| reader.text_of(word, name));
     let words: Vec<String> = words
         .map(|word| format!("'{}'", word.replace('\'', "'\\''")))
         .collect();

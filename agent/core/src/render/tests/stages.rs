@@ -3,6 +3,7 @@
 use super::*;
 
 const STEPS: &str = "stages:
+  rootfs: [{ commands: [echo early] }]
   initramfs:
     - sysctl: { net.ipv4.ip_forward: 1 }
       modules: [overlay, br_netfilter]
@@ -25,7 +26,15 @@ const STEPS: &str = "stages:
       timesyncd: { NTP: 192.0.2.1 }
 ";
 
-const GOLDEN: [(&str, &str); 13] = [
+const GOLDEN: [(&str, &str); 14] = [
+    (
+        "systemd/system/burin-stage-early.service",
+        "# Rendered by burin at each boot.\n[Unit]\nDescription=Commands of user-data, stage early\n\
+         DefaultDependencies=no\nAfter=local-fs.target systemd-tmpfiles-setup.service\n\
+         Before=sysinit.target shutdown.target\nConflicts=shutdown.target\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nTimeoutStartSec=2min\n\
+         ExecStart=-/bin/sh /etc/burin/stages/early-001.sh\n",
+    ),
     ("sysctl.d/90-burin-stages.conf", "net.ipv4.ip_forward = 1\n"),
     (
         "modules-load.d/90-burin-stages.conf",

@@ -241,6 +241,38 @@ const MISTAKES: [(&str, &str); 18] = [
 ];
 
 #[test]
+fn the_keys_of_cloud_init_are_steps() {
+    let data = parse("#cloud-config\nbootcmd: [echo first]\nruncmd: [echo last]\n").unwrap();
+    let steps: Vec<_> = data
+        .stages
+        .iter()
+        .map(|s| (s.when, s.commands[0].expose()))
+        .collect();
+    assert_eq!(
+        steps,
+        [(When::Early, "echo first\n"), (When::Boot, "echo last\n")]
+    );
+    assert_eq!(
+        told("#cloud-config\npackages: [vim]\n"),
+        [
+            "2:11: error: `packages` cannot be done on an installed host; expected a layer that has it, because the root is sealed"
+        ]
+    );
+}
+
+#[test]
+fn a_condition_in_the_brackets_of_a_list_is_one() {
+    let data = parse(
+        "#cloud-config\nstages:\n  boot:\n    - if: [-f \"/usr/sbin/x\"]\n      commands: [x]\n",
+    )
+    .unwrap();
+    assert_eq!(
+        data.stages[0].commands[0].expose(),
+        "if [ -f \"/usr/sbin/x\" ]\nthen\nx\nfi\n"
+    );
+}
+
+#[test]
 fn mistakes_in_steps_are_told() {
     for (text, want) in MISTAKES {
         let told = told(&format!("#cloud-config\n#\nstages:\n  {text}\n"));
