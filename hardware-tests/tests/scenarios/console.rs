@@ -7,21 +7,23 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use burin_api::claim::ClaimLink;
+use burin_api::claim::{ClaimLink, KeyLabel};
 use burin_hardware_tests::{
     artifacts::{Artifacts, Profile},
     board::{Board, Disk},
     golden::{self, DISK, SERIAL},
     hub::Hub,
-    process,
     qemu::{Medium, Qemu},
     workspace,
 };
+use serde_json::json;
 
 /// From power-on to the code: 40 s on an idle machine.
 const SHOWN: Duration = Duration::from_secs(600);
 /// From the line on the wire until the screen is drawn.
 const DRAWN: Duration = Duration::from_secs(120);
+/// Exit code of zbarimg that found nothing.
+const NO_CODE: i32 = 4;
 /// From the hub's start until the host has called again: its pauses may have grown.
 const HEARD: Duration = Duration::from_secs(600);
 
@@ -33,36 +35,46 @@ fn said(machine: &mut Qemu, name: &str) -> Result<String> {
     Ok(rest.trim().to_owned())
 }
 
-/// What `zbarimg` reads off the screen, as soon as it reads anything.
-fn scanned(machine: &mut Qemu, picture: &Path) -> Result<String> {
+/// What `zbarimg` reads off the screen now; none when it finds no code.
+fn scan(machine: &mut Qemu, picture: &Path) -> Result<Option<String>> {
+    machine.screenshot(picture)?;
+    let mut zbarimg = Command::new("zbarimg");
+    zbarimg.args(["-q", "--raw", "-Sdisable", "-Sqrcode.enable"]);
+    let ran = zbarimg.arg(picture).output();
+    let ran = ran.context("running zbarimg (Debian package zbar-tools)")?;
+    match ran.status.code() {
+        Some(0) => {
+            let text = String::from_utf8(ran.stdout).context("the code holds no text")?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        Some(NO_CODE) => Ok(None),
+        other => bail!("zbarimg ended with {other:?}"),
+    }
+}
+
+/// Looks at the screen every second until it shows `wanted`; none for no code.
+fn wait_for_code(machine: &mut Qemu, name: &str, wanted: Option<&str>) -> Result<()> {
+    let picture = machine.folder().join(name);
     let deadline = Instant::now() + DRAWN;
     loop {
-        machine.screenshot(picture)?;
-        let mut zbarimg = Command::new("zbarimg");
-        zbarimg.args(["-q", "--raw", "-Sdisable", "-Sqrcode.enable"]);
-        match process::output(zbarimg.arg(picture)) {
-            Ok(text) => return Ok(text.trim().to_owned()),
-            Err(error) if Instant::now() > deadline => {
-                let shown = picture.display();
-                return Err(error.context(format!("nothing could be read in {shown}")));
-            }
-            // Nothing is on the screen yet; the machine's end would be the end of the wait.
-            Err(_) => {
-                if machine
-                    .console()?
-                    .wait_for_end(Duration::from_secs(1))
-                    .is_ok()
-                {
-                    bail!("the machine ended");
-                }
-            }
+        let seen = scan(machine, &picture)?;
+        if seen.as_deref() == wanted {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("{} shows {seen:?}, not {wanted:?}", picture.display());
+        }
+        // A screen tells nobody that it changed; the machine's end would be the end of the wait.
+        let ended = machine.console()?.wait_for_end(Duration::from_secs(1));
+        if ended.is_ok() {
+            bail!("the machine ended");
         }
     }
 }
 
 /// Two minutes: one boot, and the host's pause before it calls its hub again.
 #[test]
-fn a_host_without_token_shows_its_link_before_and_after_the_hub_knows_it() -> Result<()> {
+fn a_host_without_token_is_taken_in_by_the_code_on_its_screen() -> Result<()> {
     let artifacts = Artifacts::build(Profile::Thin)?;
     let folder = workspace::scenario("console-claim")?;
     let site = folder.join("site");
@@ -79,25 +91,30 @@ fn a_host_without_token_shows_its_link_before_and_after_the_hub_knows_it() -> Re
     let mut machine = golden::machine(&folder, vec![disk], Some(Medium::UsbStick(iso)))?;
     machine.power_on()?;
     let id = said(&mut machine, "host")?;
-    let key = said(&mut machine, "key")?;
+    let key: KeyLabel = said(&mut machine, "key")?.parse()?;
     let link = said(&mut machine, "claim")?;
     let (id, _) = id.split_once(' ').context("no rule after the ID")?;
-    let claim = ClaimLink {
-        host_id: id.to_owned(),
-        key: key.parse()?,
-    };
-    assert_eq!(link, claim.url(&url));
-    let before = scanned(&mut machine, &folder.join("before.png"))?;
-    assert_eq!(before, link, "the hub was never reached");
+    let host_id = id.to_owned();
+    assert_eq!(link, ClaimLink { host_id, key }.url(&url));
+    wait_for_code(&mut machine, "before.png", Some(&link)).context("the hub was never reached")?;
 
     let hub = Hub::start(&artifacts, &site, port)?;
+    let claim = hub.post("/api/v1/claims", &json!({ "link": link }))?;
+    assert_eq!(claim["state"], "waiting", "{claim}");
     let pending = said(&mut machine, "pending")?;
-    assert!(pending.starts_with("reason=no_token "), "{pending}");
-    let host = hub.wait_for("the host", HEARD, |hosts| hosts.first().cloned())?;
-    assert_eq!(host["host_id"], id);
-    assert_eq!(host["state"], "pending");
-    let after = scanned(&mut machine, &folder.join("after.png"))?;
-    assert_eq!(after, link);
+    assert!(pending.starts_with("reason=confirm_number "), "{pending}");
+    let (_, number) = pending.split_once("number=").context("no number")?;
+    let number: u8 = number.parse().context("reading the number")?;
+    wait_for_code(&mut machine, "number.png", Some(&link))?;
+
+    let path = format!("/api/v1/claims/{}/number", key.compact());
+    let claim = hub.post(&path, &json!({ "number": number }))?;
+    assert_eq!(claim["state"], "accepted", "{claim}");
+    machine.wait_for("burin: accepted", HEARD)?;
+    wait_for_code(&mut machine, "accepted.png", None)?;
+    let host = hub.hosts()?;
+    assert_eq!(host[0]["host_id"], id);
+    assert_eq!(host[0]["state"], "accepted");
     assert_eq!(machine.written(0)?, 0, "bytes written to the disk");
     Ok(())
 }
