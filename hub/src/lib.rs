@@ -12,6 +12,7 @@ mod heartbeats;
 mod host_api;
 mod keys;
 mod limit;
+mod metrics;
 mod network;
 mod nonce;
 pub mod people;

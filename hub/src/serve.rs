@@ -24,11 +24,11 @@ use crate::limit::Limits;
 use crate::nonce::Nonces;
 use crate::people::code::SeedKey;
 use crate::people::guard::Guard;
-use crate::people::{Role, password};
+use crate::people::{Permission, Role, password};
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
-use crate::{admin, clock, host_api, people, web};
+use crate::{admin, clock, host_api, metrics, people, web};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
 pub(crate) const ADMIN_FILE: &str = "admin.json";
@@ -106,7 +106,10 @@ pub fn route_list() -> Vec<Route> {
 }
 
 fn all_routes() -> [Routes; 6] {
-    let health = Routes::new(Access::Open).add("GET", "/health", get(async || "ok\n"));
+    let health = Routes::new(Access::Open)
+        .add("GET", "/health", get(async || "ok\n"))
+        .asking(Access::Api(Permission::See))
+        .add("GET", "/metrics", get(metrics::show));
     [
         health,
         host_api::routes(),

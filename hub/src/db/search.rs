@@ -1,5 +1,7 @@
 //! Looking for hosts, as pages do: by state, text and label, the newest first.
 
+use sqlx::FromRow;
+
 use super::Db;
 use super::hosts::HostRow;
 
@@ -117,34 +119,51 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Adds up the groups of [`groups`].
+    pub(crate) fn of(groups: &[Group]) -> Self {
+        let mut counts = Self::default();
+        for group in groups {
+            let number = group.hosts;
+            counts.all += number;
+            match (group.state.as_str(), group.late, group.phase.as_deref()) {
+                ("pending", ..) => counts.pending += number,
+                ("accepted", 1, _) => counts.silent += number,
+                ("accepted", _, Some("installing")) => counts.installing += number,
+                ("accepted", _, Some("running")) => counts.running += number,
+                ("accepted", _, Some("degraded")) => counts.degraded += number,
+                _ => {}
+            }
+        }
+        counts
+    }
+
     /// Hosts that somebody should look at.
     pub(crate) fn attention(&self) -> i64 {
         self.degraded + self.silent
     }
 }
 
+/// Hosts that are alike.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct Group {
+    pub(crate) state: String,
+    /// None before the first sync.
+    pub(crate) phase: Option<String>,
+    /// 1 when they were not heard since the time that was asked for.
+    pub(crate) late: i64,
+    pub(crate) hosts: i64,
+}
+
 /// Counts all hosts; `heard_since` as in [`Filter`].
-pub(crate) async fn counts(db: &Db, heard_since: i64) -> sqlx::Result<Counts> {
-    let groups: Vec<(String, Option<String>, i64, i64)> = sqlx::query_as(
-        "SELECT h.state, l.phase, CASE WHEN l.seen_at < $1 THEN 1 ELSE 0 END AS late, COUNT(*) \
-         FROM host h LEFT JOIN host_live l ON l.host_uid = h.uid GROUP BY h.state, l.phase, late",
+pub(crate) async fn groups(db: &Db, heard_since: i64) -> sqlx::Result<Vec<Group>> {
+    sqlx::query_as(
+        "SELECT h.state, l.phase, CASE WHEN l.seen_at < $1 THEN 1 ELSE 0 END AS late, \
+         COUNT(*) AS hosts FROM host h LEFT JOIN host_live l ON l.host_uid = h.uid \
+         GROUP BY h.state, l.phase, late ORDER BY h.state, l.phase, late",
     )
     .bind(heard_since)
     .fetch_all(db.reader())
-    .await?;
-    let mut counts = Counts::default();
-    for (state, phase, late, number) in groups {
-        counts.all += number;
-        match (state.as_str(), late, phase.as_deref()) {
-            ("pending", ..) => counts.pending += number,
-            ("accepted", 1, _) => counts.silent += number,
-            ("accepted", _, Some("installing")) => counts.installing += number,
-            ("accepted", _, Some("running")) => counts.running += number,
-            ("accepted", _, Some("degraded")) => counts.degraded += number,
-            _ => {}
-        }
-    }
-    Ok(counts)
+    .await
 }
 
 #[cfg(test)]

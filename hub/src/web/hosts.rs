@@ -93,7 +93,7 @@ pub(super) async fn list(
     let found = search::page(&hub.db, &filter, &asked.after).await?;
     let full = found.len() == search::PAGE;
     let hosts = view::several(&hub, found).await?;
-    let counts = search::counts(&hub.db, heard_since).await?;
+    let counts = Counts::of(&search::groups(&hub.db, heard_since).await?);
     page::draw(&ListPage {
         frame: Frame::new(&hub, &actor, "/hosts"),
         next: hosts

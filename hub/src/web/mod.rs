@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod change;
+mod claim;
 mod host;
 mod hosts;
 mod login;
@@ -51,7 +52,7 @@ pub(crate) fn routes() -> Routes {
         .add("GET", "/account", get(account::show))
         .add("POST", "/account/code/on", post(account::turn_on))
         .add("POST", "/account/code/off", post(account::turn_off));
-    administration(operation(sight(routes)))
+    administration(operation(claiming(sight(routes))))
 }
 
 fn sight(routes: Routes) -> Routes {
@@ -65,12 +66,25 @@ fn sight(routes: Routes) -> Routes {
         .add("GET", "/profiles/{name}/{version}", get(profiles::show))
 }
 
+fn claiming(routes: Routes) -> Routes {
+    routes
+        .asking(Access::Page(Permission::Claim))
+        .add("GET", "/c", get(claim::form))
+        .add("POST", "/c", post(claim::by_code))
+        .add("GET", "/c/{key}", get(claim::show))
+        .add("POST", "/c/{key}", post(claim::confirm))
+        // The path of the QR code: it has no lower-case letters.
+        .add("GET", "/R/{link}", get(claim::by_link))
+}
+
 fn operation(routes: Routes) -> Routes {
     routes
         .asking(Access::Page(Permission::Operate))
         .add("POST", "/hosts/{uid}/labels", post(change::label))
         .add("POST", "/hosts/{uid}/assignment", post(change::assign))
         .add("POST", "/hosts/{uid}/{action}", post(change::act))
+        .add("POST", "/announce", post(claim::announce))
+        .add("POST", "/announce/{id}/withdraw", post(claim::withdraw))
         .add("POST", "/tokens", post(tokens::create))
         .add("POST", "/tokens/{id}/revoke", post(tokens::revoke))
         .add("POST", "/user-data", post(tokens::user_data))

@@ -184,9 +184,10 @@ pub(super) fn ago(at: impl Borrow<i64>) -> String {
 pub(super) fn until(at: impl Borrow<i64>) -> String {
     match (at.borrow() - clock::now_ms()).max(0) / 1000 {
         seconds @ 0..120 => format!("in {seconds} s"),
-        seconds @ 120..7200 => format!("in {} min", seconds / 60),
-        seconds @ 7200..172_800 => format!("in {} h", seconds / 3600),
-        seconds => format!("in {} days", seconds / 86_400),
+        // Rounded: seven days are still seven when the page is drawn.
+        seconds @ 120..7200 => format!("in {} min", (seconds + 30) / 60),
+        seconds @ 7200..172_800 => format!("in {} h", (seconds + 1800) / 3600),
+        seconds => format!("in {} days", (seconds + 43_200) / 86_400),
     }
 }
 

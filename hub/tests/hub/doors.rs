@@ -116,6 +116,10 @@ async fn roles_are_held_to_what_they_are_for() {
         ("POST", "/people", Administer),
         ("POST", "/api/v1/people/{name}/{change}", Administer),
         ("POST", "/password", Renew),
+        ("GET", "/R/{link}", Claim),
+        ("POST", "/c/{key}", Claim),
+        ("POST", "/announce", Operate),
+        ("GET", "/metrics", See),
         ("POST", "/account/code/off", Own),
     ] {
         assert_eq!(allowed(method, path), want, "{method} {path}");

@@ -5,11 +5,12 @@ use burin_api::event::{Finding, Progress, Severity};
 use burin_api::host::DiskEvidence;
 use burin_api::message::Phase;
 use burin_api::token::Token;
+use burin_core::identity::{HostId, Source};
 use serde_json::json;
 
 use crate::support::Site;
 use crate::support::browser::Browser;
-use crate::support::host::Host;
+use crate::support::host::{Host, reason};
 use crate::support::webdriver::{Driver, Screen};
 
 async fn log_in(driver: &Driver, site: &Site, name: &str, password: &str) {
@@ -253,5 +254,125 @@ async fn every_page_fits_a_telephone() {
     driver.go(&format!("{}/audit", site.url)).await;
     driver.click("form[action=\"/audit/verify\"] button").await;
     driver.sees("The chain is whole").await;
+    driver.quit().await;
+}
+
+async fn technician(site: &Site) -> String {
+    let made = json!({ "name": "tim", "role": "technician" });
+    let made = site.post("/api/v1/people", made).await;
+    made["password"].as_str().unwrap().to_owned()
+}
+
+/// A machine with an ID as machines make them: links carry no other.
+async fn claimable(site: &Site, serial: &str) -> Host {
+    let mut host = machine(site, serial).await;
+    host.host_id = HostId::derive(Source::ProductSerial, serial).to_string();
+    host
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_technician_claims_a_host_by_its_qr_code_and_number() {
+    let site = Site::with(|args| args.interval = Some(30)).await;
+    let first = technician(&site).await;
+    let host = claimable(&site, "E300-0001").await;
+    let screen = host.shows(&site).await;
+    let driver = Driver::start(Screen::Phone).await;
+    // The scanned link leads over the login and the first password to the host.
+    driver.go(&host.link(&site)).await;
+    driver.sees("Log in").await;
+    driver.fill("input[name=name]", "tim").await;
+    driver.fill("input[name=password]", &first).await;
+    driver.click("button.primary").await;
+    choose_password(&driver, &first).await;
+    driver.sees("Is this the host before you?").await;
+    for shown in [
+        "Supermicro SYS-E300-9D",
+        "E300-0001",
+        "127.0.0.1",
+        &host.host_id,
+    ] {
+        driver.sees(shown).await;
+    }
+    driver.keep("claim-number").await;
+    let nav = driver.text("nav").await;
+    assert_eq!(nav.trim(), "Claim");
+    let wrong = if screen.number == 99 {
+        10
+    } else {
+        screen.number + 1
+    };
+    driver.fill("input[name=number]", &wrong.to_string()).await;
+    driver.click("main button.primary").await;
+    driver.sees("2 tries left").await;
+    driver.keep("claim-wrong").await;
+    driver
+        .fill("input[name=number]", &screen.number.to_string())
+        .await;
+    driver.click("main button.primary").await;
+    driver.sees("The host is in the fleet").await;
+    driver.keep("claim-done").await;
+    assert_eq!(reason(host.enroll(&site, None).await), "accepted");
+    driver.go(&host.link(&site)).await;
+    driver.sees("is in the fleet already").await;
+    driver.go(&format!("{}/hosts", site.url)).await;
+    driver.sees("Not allowed").await;
+    driver.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_technician_types_a_code_or_is_there_before_the_host() {
+    let site = Site::with(|args| args.interval = Some(30)).await;
+    let first = technician(&site).await;
+    let driver = Driver::start(Screen::Phone).await;
+    log_in(&driver, &site, "tim", &first).await;
+    choose_password(&driver, &first).await;
+    driver.sees("Claim a host").await;
+    driver.fill("input[name=code]", "QQQQQQQQ").await;
+    driver.click("main button.primary").await;
+    driver.sees("No host shows this code now").await;
+    driver.keep("claim-unknown-code").await;
+    let host = claimable(&site, "E300-0001").await;
+    let screen = host.shows(&site).await;
+    driver.fill("input[name=code]", &screen.code).await;
+    driver.click("main button.primary").await;
+    driver.sees("Is this the host before you?").await;
+
+    let late = claimable(&site, "E300-0002").await;
+    driver.go(&late.link(&site)).await;
+    driver.sees("Waiting for the host").await;
+    driver.keep("claim-waiting").await;
+    // The page goes on by itself when the host calls.
+    let screen = late.shows(&site).await;
+    driver.sees("Is this the host before you?").await;
+    driver
+        .fill("input[name=number]", &screen.number.to_string())
+        .await;
+    driver.click("main button.primary").await;
+    driver.sees("The host is in the fleet").await;
+    driver.quit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_announces_a_host() {
+    let site = Site::start().await;
+    let driver = Driver::start(Screen::Desktop).await;
+    let first = site.first_password();
+    log_in(&driver, &site, "admin", &first).await;
+    choose_password(&driver, &first).await;
+    driver.sees("No host has called yet").await;
+    driver.go(&format!("{}/c", site.url)).await;
+    driver
+        .fill("input[name=value]", "03000200-0400-0500-0006-000700080009")
+        .await;
+    driver.click("form[action=\"/announce\"] button").await;
+    driver.sees("Claim a host").await;
+    driver.keep("announce-junk").await;
+    assert_ne!(driver.text("[role=alert]").await, "");
+    let host = claimable(&site, "E300-0001").await;
+    driver.fill("input[name=value]", &host.host_id).await;
+    driver.click("form[action=\"/announce\"] button").await;
+    driver.sees("The host was announced").await;
+    driver.sees("waiting").await;
+    driver.keep("announced").await;
     driver.quit().await;
 }
