@@ -78,8 +78,14 @@ fn units(network: &Network, troubles: &mut Vec<String>) -> BTreeMap<String, Stri
     }
     for key in network.cards() {
         let matching = if is_mac(key) {
-            // A bond or bridge takes over the MAC of its port; those have a kind.
-            format!("MACAddress={key}\n{WIRED}")
+            // A bond or bridge takes over the MAC of its port; those have a kind. The ports of a bond
+            // have its MAC instead of their own.
+            let own = if network.master_of(key).is_some() {
+                "Permanent"
+            } else {
+                ""
+            };
+            format!("{own}MACAddress={key}\n{WIRED}")
         } else {
             format!("Name={key}\n")
         };
@@ -92,11 +98,17 @@ fn units(network: &Network, troubles: &mut Vec<String>) -> BTreeMap<String, Stri
     for (name, device) in &network.devices {
         let path = format!("systemd/network/10-burin-{name}.netdev");
         files.insert(path, netdev(name, &device.kind));
+        if !matches!(device.kind, DeviceKind::Vlan { .. }) {
+            let path = format!("systemd/network/10-burin-{name}.link");
+            let text = format!("[Match]\nOriginalName={name}\n\n[Link]\nMACAddressPolicy=none\n");
+            files.insert(path, format!("# Rendered by burin at each boot.\n{text}"));
+        }
     }
     files
 }
 
-/// What networkd makes (systemd.netdev(5)).
+/// What networkd makes (systemd.netdev(5)). Bonds and bridges have the MAC of a member, as in the
+/// installer, so that the address which DHCP gave there stays; networkd and udev would make one up.
 fn netdev(name: &str, kind: &DeviceKind) -> String {
     let (kind, section) = match kind {
         DeviceKind::Vlan { id, .. } => ("vlan", format!("[VLAN]\nId={id}\n")),
@@ -110,7 +122,14 @@ fn netdev(name: &str, kind: &DeviceKind) -> String {
             format!("[Bridge]\nSTP={}\n", if *stp { "yes" } else { "no" }),
         ),
     };
-    format!("# Rendered by burin at each boot.\n[NetDev]\nName={name}\nKind={kind}\n\n{section}")
+    let own = if kind == "vlan" {
+        ""
+    } else {
+        "MACAddress=none\n"
+    };
+    format!(
+        "# Rendered by burin at each boot.\n[NetDev]\nName={name}\nKind={kind}\n{own}\n{section}"
+    )
 }
 
 fn unit(

@@ -37,10 +37,10 @@ const STACK: &str = "burin:
       br0: { members: [enp4s0], type: static, addresses: [192.0.2.130/25, 2001:db8::5/64], dns: [2001:db8::53] }
 ";
 
-const GOLDEN: [(&str, &str); 12] = [
+const GOLDEN: [(&str, &str); 14] = [
     (
         "10-burin-a8-a1-59-00-00-02.network",
-        "[Match]\nMACAddress=a8:a1:59:00:00:02\nType=ether\nKind=!*\n\n[Network]\nBond=bond0\nLinkLocalAddressing=no\n",
+        "[Match]\nPermanentMACAddress=a8:a1:59:00:00:02\nType=ether\nKind=!*\n\n[Network]\nBond=bond0\nLinkLocalAddressing=no\n",
     ),
     (
         "10-burin-bond0.20.netdev",
@@ -51,16 +51,24 @@ const GOLDEN: [(&str, &str); 12] = [
         "[Match]\nName=bond0.20\n\n[Network]\nAddress=192.0.2.10/24\nGateway=192.0.2.1\nDNS=192.0.2.53\n",
     ),
     (
+        "10-burin-bond0.link",
+        "[Match]\nOriginalName=bond0\n\n[Link]\nMACAddressPolicy=none\n",
+    ),
+    (
         "10-burin-bond0.netdev",
-        "[NetDev]\nName=bond0\nKind=bond\n\n[Bond]\nMode=802.3ad\nMIIMonitorSec=100ms\n",
+        "[NetDev]\nName=bond0\nKind=bond\nMACAddress=none\n\n[Bond]\nMode=802.3ad\nMIIMonitorSec=100ms\n",
     ),
     (
         "10-burin-bond0.network",
         "[Match]\nName=bond0\n\n[Network]\nVLAN=bond0.20\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n",
     ),
     (
+        "10-burin-br0.link",
+        "[Match]\nOriginalName=br0\n\n[Link]\nMACAddressPolicy=none\n",
+    ),
+    (
         "10-burin-br0.netdev",
-        "[NetDev]\nName=br0\nKind=bridge\n\n[Bridge]\nSTP=no\n",
+        "[NetDev]\nName=br0\nKind=bridge\nMACAddress=none\n\n[Bridge]\nSTP=no\n",
     ),
     (
         "10-burin-br0.network",
