@@ -259,3 +259,18 @@ async fn a_server_without_tls_is_not_told_the_password() {
     assert!(err.contains("no certificate that can be trusted"), "{err}");
     assert_eq!(server.await.unwrap(), b"");
 }
+
+#[tokio::test]
+async fn a_decision_at_one_hub_reaches_a_host_that_waits_at_another() {
+    let (one, other) = pair().await;
+    let host = Host::boot(&other, "S1", "b1").await;
+    let screen = host.shows(&other).await;
+    let asked = std::time::Instant::now();
+    let waiting = host.poll(&other, &screen, 25);
+    let key = json!({ "key": host.label() });
+    let approving = one.post("/api/v1/hosts/ID-S1/approve", key);
+    let (answer, _) = tokio::join!(waiting, approving);
+    assert_eq!(reason(answer), "accepted");
+    // It was told, and did not find out at the end of its 25 seconds.
+    assert!(asked.elapsed() < Duration::from_secs(20), "{asked:?}");
+}
