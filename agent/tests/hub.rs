@@ -363,3 +363,34 @@ async fn a_revoked_token_is_said_to_be_revoked() {
     let mut host = Host::start(hub.settings(Some(&token)), &identity, "boot-1");
     host.hub_state("An admin revoked the token").await;
 }
+
+#[tokio::test]
+async fn without_a_token_the_screen_shows_what_a_person_needs_and_the_decision_at_once() {
+    let hub = Hub::start();
+    let identity = Identity::make("").unwrap();
+    let mut host = Host::start(hub.settings(None), &identity, "boot-1");
+    host.hub_state("no token").await;
+    let view = host.events.view();
+    let shown = view.pending.unwrap();
+    assert_eq!(shown.reason, "no_token");
+    assert_eq!(shown.code.len(), 9, "{shown:?}");
+    assert!(
+        (10..=99).contains(&shown.match_number.unwrap()),
+        "{shown:?}"
+    );
+    assert!(view.link.contains("/R/1K7QF2M9X0TRD8HWN"), "{}", view.link);
+    let listed = hub.client(&["host", "list"]);
+    assert_eq!(listed[0]["key"], view.key);
+
+    // Announced by its UUID after it called: the answer that the hub holds is let go.
+    hub.client(&["host", "preauth", "6A8D0F6C9D9C4C0B8F2E0D4C6E1B7A55"]);
+    host.hub_state("was announced").await;
+    let uid = listed[0]["uid"].as_str().unwrap();
+    hub.client(&["host", "approve", uid, "--key", &view.key]);
+    let approved = std::time::Instant::now();
+    host.until("accepted", |word| word.accepted).await;
+    assert!(approved.elapsed() < Duration::from_secs(10));
+    assert_eq!(host.events.view().pending, None);
+    let listed = hub.client(&["host", "list"]);
+    assert_eq!(listed[0]["admission"]["matcher"], "uuid", "{listed}");
+}

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::{self, ClientCommand, Connection};
 use crate::db::Place;
+use crate::roots::{self, RootCommand};
 use crate::{serve, transfer};
 
 /// The arguments of `burin-hub`.
@@ -48,6 +49,9 @@ enum Command {
         after_help = "Example:\n  burin-hub import --database-url postgres://hub@db.example/hub hub.jsonl"
     )]
     Import(TransferCommand),
+    /// The root key, which says who speaks for the hub. It is not needed to run it.
+    #[command(subcommand)]
+    Root(RootCommand),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -188,6 +192,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             let done = async { transfer::import(&place?, &command.file).await };
             finish(done.await.map(|rows| eprintln!("{rows} rows imported")))
         }
+        Command::Root(command) => finish(root(&cli.connection, &command, cli.json)),
         Command::Client(command) => client::run(&cli.connection, command, cli.json).await,
     }
 }
@@ -200,6 +205,24 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn root(connection: &Connection, command: &RootCommand, json: bool) -> anyhow::Result<()> {
+    let folder = connection.data.as_deref();
+    let folder = folder.context("`root` needs --data DIR: the folder of the hub's keys")?;
+    let info = roots::run(folder, command)?;
+    if json {
+        println!("{}", serde_json::to_string(&info)?);
+        return Ok(());
+    }
+    println!("root document {}: {}", info.version, info.root);
+    if let Some(file) = &info.leftover {
+        println!("move the root key {} off this machine", file.display());
+    }
+    if info.version > 1 {
+        println!("start the hub again, so that it shows this document");
+    }
+    Ok(())
 }
 
 /// The database of a command that needs no running hub.

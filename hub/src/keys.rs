@@ -14,9 +14,11 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use crate::files::{self, Readers};
 
-const ONLINE: &str = "online.key";
-const ROOT: &str = "root-unprotected.key";
-const CHAIN: &str = "root.json";
+pub(crate) const ONLINE: &str = "online.key";
+/// An online key that the newest root document names and that is not in its place yet.
+pub(crate) const NEXT_ONLINE: &str = "online.next.key";
+pub(crate) const ROOT: &str = "root-unprotected.key";
+pub(crate) const CHAIN: &str = "root.json";
 /// What the key of shared nonces is derived for.
 const NONCES: &[u8] = b"burin hub: nonces of hubs with one database";
 
@@ -33,14 +35,14 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    fn from_pkcs8(bytes: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn from_pkcs8(bytes: &[u8]) -> anyhow::Result<Self> {
         let pair = Ed25519KeyPair::from_pkcs8(bytes)
             .map_err(|err| anyhow!("not an Ed25519 key in PKCS #8: {err}"))?;
         let thumbprint = public(&pair).thumbprint()?;
         Ok(Self { pair, thumbprint })
     }
 
-    fn create(file: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn create(file: &Path) -> anyhow::Result<Self> {
         let bytes = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
             .map_err(|_| anyhow!("making a key: the kernel gave no random bytes"))?;
         files::replace(file, bytes.as_ref(), Readers::Owner)?;
@@ -61,7 +63,11 @@ fn public(pair: &Ed25519KeyPair) -> PublicKey {
     PublicKey::Ed25519(hex::encode(pair.public_key()))
 }
 
-fn seal_all<T: Payload>(body: &T, keys: &[&SigningKey]) -> Result<Envelope, serde_json::Error> {
+/// Wraps a body with the signatures of all keys.
+pub(crate) fn seal_all<T: Payload>(
+    body: &T,
+    keys: &[&SigningKey],
+) -> Result<Envelope, serde_json::Error> {
     Envelope::seal(body, |message| {
         Ok(keys
             .iter()
@@ -100,6 +106,7 @@ impl HubKeys {
         let root = root::follow(Anchor::FirstContact, &chain)
             .with_context(|| format!("checking {}", chain_file.display()))?;
         let online_file = folder.join(ONLINE);
+        take_next(folder, &root)?;
         let bytes = files::read(&online_file)?
             .with_context(|| format!("{} is missing; restore it", online_file.display()))?;
         let online = SigningKey::from_pkcs8(&bytes)
@@ -121,6 +128,20 @@ impl HubKeys {
             pin,
         })
     }
+}
+
+/// Puts a new online key into its place once the root document names it.
+fn take_next(folder: &Path, root: &RootDocument) -> anyhow::Result<()> {
+    let next = folder.join(NEXT_ONLINE);
+    let Some(bytes) = files::read(&next)? else {
+        return Ok(());
+    };
+    let key =
+        SigningKey::from_pkcs8(&bytes).with_context(|| format!("reading {}", next.display()))?;
+    if root.online.contains(&key.public()) {
+        std::fs::rename(&next, folder.join(ONLINE)).context("replacing the online key")?;
+    }
+    Ok(())
 }
 
 /// The root key of a first start lies beside the database: good enough to try burin out, and

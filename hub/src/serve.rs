@@ -226,7 +226,7 @@ fn tls(args: &ServeArgs, url: &str, listen: SocketAddr) -> anyhow::Result<Tls> {
     }
 }
 
-fn make_private(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)

@@ -1,4 +1,4 @@
-//! The four messages and their answers.
+//! The messages and their answers.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ payload!(
     HelloAnswer = "hello-answer",
     Enroll = "enroll",
     EnrollAnswer = "enroll-answer",
+    Rekey = "rekey",
+    RekeyAnswer = "rekey-answer",
     OpenSession = "session",
     SessionAnswer = "session-answer",
     Sync = "sync",
@@ -148,6 +150,26 @@ pub enum EnrollAnswer {
     },
     #[serde(other)]
     Unknown,
+}
+
+/// Changes the identity key of an accepted host. Signed by the old key and by the new one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rekey {
+    pub nonce: String,
+    pub host_uid: String,
+    /// The new key.
+    pub public_key: PublicKey,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Answer to [`Rekey`]: from now on the new key is the host's, and every session has ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RekeyAnswer {
+    pub host_uid: String,
+    /// Of the key in force.
+    pub thumbprint: String,
 }
 
 /// Opens a session. Signed by the identity key.

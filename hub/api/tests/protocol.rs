@@ -2,8 +2,8 @@
 
 use burin_api::dsse::Envelope;
 use burin_api::message::{
-    Enroll, EnrollAnswer, Hello, HelloAnswer, OpenSession, Refusal, RootDocument, SessionAnswer,
-    Sync, SyncAnswer,
+    Enroll, EnrollAnswer, Hello, HelloAnswer, OpenSession, Refusal, Rekey, RekeyAnswer,
+    RootDocument, SessionAnswer, Sync, SyncAnswer,
 };
 use serde::de::DeserializeOwned;
 
@@ -26,6 +26,8 @@ fn every_example_of_the_protocol_page_reads() {
             "HelloAnswer" => reads::<HelloAnswer>(text),
             "Enroll" => reads::<Enroll>(text),
             "EnrollAnswer" => reads::<EnrollAnswer>(text),
+            "Rekey" => reads::<Rekey>(text),
+            "RekeyAnswer" => reads::<RekeyAnswer>(text),
             "OpenSession" => reads::<OpenSession>(text),
             "SessionAnswer" => reads::<SessionAnswer>(text),
             "Sync" => reads::<Sync>(text),
@@ -36,5 +38,5 @@ fn every_example_of_the_protocol_page_reads() {
         assert_eq!(read, Ok(()), "{name}: {text}");
         seen.push(name);
     }
-    assert_eq!(seen.len(), 13, "{seen:?}");
+    assert_eq!(seen.len(), 15, "{seen:?}");
 }

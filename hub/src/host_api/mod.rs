@@ -5,8 +5,10 @@ mod caller;
 mod desired;
 mod enroll;
 mod hello;
+mod matcher;
 mod modalias;
 mod refusal;
+mod rekey;
 mod session;
 mod sync;
 
@@ -24,7 +26,7 @@ use burin_api::dsse::{Envelope, MAX_ANSWER, MAX_REQUEST, Payload};
 use crate::routes::{Access, Routes};
 use crate::state::Hub;
 pub(crate) use admission::same_machine;
-pub(crate) use caller::said_by;
+pub(crate) use matcher::said_by;
 use refusal::Refused;
 pub(crate) use sync::interval;
 
@@ -36,6 +38,7 @@ pub(crate) fn routes() -> Routes {
     Routes::new(Access::Open)
         .add("POST", "/h/1/hello", post(hello_route))
         .add("POST", "/h/1/enroll", post(enroll_route))
+        .add("POST", "/h/1/rekey", post(rekey_route))
         .add("POST", "/h/1/session", post(session_route))
         .add("POST", "/h/1/sync", post(sync_route))
 }
@@ -49,6 +52,11 @@ async fn hello_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request
 
 async fn enroll_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
     let result = async { enroll::answer(&hub, from.0.ip(), envelope(request).await?).await }.await;
+    reply(&hub, result)
+}
+
+async fn rekey_route(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let result = async { rekey::answer(&hub, envelope(request).await?).await }.await;
     reply(&hub, result)
 }
 

@@ -111,9 +111,9 @@ pub(crate) async fn by_code(hub: &Hub, account: &str, typed: &str) -> Result<Cla
 /// # Errors
 /// 404 when there is none, or its time is over.
 pub(crate) async fn show(hub: &Hub, account: &str, key: &str) -> Result<ClaimInfo, Problem> {
-    let mut tx = hub.db.begin().await?;
-    let (row, label) = own(&mut tx, account, key).await?;
-    info(&mut tx, &row, &label).await
+    let mut conn = hub.db.reader().acquire().await?;
+    let (row, label) = own(&mut conn, account, key).await?;
+    info(&mut conn, &row, &label).await
 }
 
 /// Tells the number that stands on the host's screen; the right one lets the host in.

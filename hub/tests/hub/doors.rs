@@ -8,10 +8,11 @@ use reqwest::Method;
 use serde_json::json;
 
 /// Open to everybody, and why.
-const OPEN: [(&str, &str); 11] = [
+const OPEN: [(&str, &str); 12] = [
     ("GET", "/health"),
     ("POST", "/h/1/hello"),
     ("POST", "/h/1/enroll"),
+    ("POST", "/h/1/rekey"),
     ("POST", "/h/1/session"),
     ("POST", "/h/1/sync"),
     // The login itself and what its page needs.

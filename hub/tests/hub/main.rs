@@ -6,6 +6,7 @@
     reason = "helpers of tests end at the first surprise, as the tests do"
 )]
 
+mod abuse;
 mod admission;
 mod claims;
 mod commands;

@@ -129,7 +129,7 @@ impl Host {
         link.url(&site.url)
     }
 
-    fn sign(&self, message: &[u8]) -> (String, Vec<u8>) {
+    pub(crate) fn sign(&self, message: &[u8]) -> (String, Vec<u8>) {
         let sig = self.identity.sign(&SystemRandom::new(), message).unwrap();
         (
             self.public_key().thumbprint().unwrap(),

@@ -1,0 +1,74 @@
+//! A host that changes its identity key by itself: the old key and the new one both sign.
+
+use axum::http::StatusCode;
+use burin_api::dsse::{Envelope, PublicKey};
+use burin_api::message::{Rekey, RekeyAnswer};
+
+use super::refusal::Refused;
+use super::session::admitted;
+use crate::clock;
+use crate::db::hosts::{self, KeyRow};
+use crate::db::{audit, from_json, sessions, to_json};
+use crate::state::Hub;
+
+pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer, Refused> {
+    let now = clock::now_ms();
+    let asked: Rekey = envelope.peek().map_err(|err| Refused::signature(&err))?;
+    hub.nonces.check(&asked.nonce, now)?;
+    if !matches!(asked.public_key, PublicKey::EcdsaP256(_)) {
+        return Err(Refused::bad_request("the identity key must be ECDSA P-256"));
+    }
+    // Before the one writer is taken: a forged request shall cost nobody else anything.
+    let asked: Rekey = envelope
+        .open(&[&asked.public_key])
+        .map_err(|err| Refused::signature(&err))?;
+    let thumbprint = asked
+        .public_key
+        .thumbprint()
+        .map_err(|err| Refused::signature(&err))?;
+    let mut tx = hub.db.begin().await?;
+    let unknown = || {
+        let message = format!("the hub knows no host {}; enroll again", asked.host_uid);
+        Refused::new(StatusCode::FORBIDDEN, "host_unknown", message).after(0)
+    };
+    let uid = asked.host_uid.as_str();
+    let host = hosts::get(&mut tx, uid).await?.ok_or_else(unknown)?;
+    let key = hosts::active_key(&mut tx, uid).await?.ok_or_else(unknown)?;
+    if key.thumbprint != thumbprint {
+        let old: PublicKey = from_json(&key.public_key)?;
+        envelope
+            .open::<Rekey>(&[&old, &asked.public_key])
+            .map_err(|err| Refused::signature(&err))?;
+    }
+    hub.limits
+        .session
+        .take(uid, now)
+        .map_err(Refused::limited)?;
+    hub.nonces.spend(&hub.db, &asked.nonce, now).await??;
+    admitted(&host.state)?;
+    let answer = RekeyAnswer {
+        host_uid: uid.to_owned(),
+        thumbprint: thumbprint.clone(),
+    };
+    if key.thumbprint == thumbprint {
+        // The answer of before was lost; the new key is in force already.
+        return Ok(answer);
+    }
+    if hosts::key(&mut tx, &thumbprint).await?.is_some() {
+        let message = "this key was used before; make a new one";
+        return Err(Refused::new(StatusCode::CONFLICT, "key_used", message));
+    }
+    hosts::replace_keys(&mut tx, uid).await?;
+    sessions::end_all(&mut tx, uid, now).await?;
+    let row = KeyRow {
+        thumbprint,
+        host_uid: uid.to_owned(),
+        public_key: to_json(&asked.public_key)?,
+        state: "active".to_owned(),
+    };
+    hosts::insert_key(&mut tx, &row, now).await?;
+    audit::record(&mut tx, uid, "host.rekey by itself", uid, now).await?;
+    tx.commit().await?;
+    hub.wake();
+    Ok(answer)
+}

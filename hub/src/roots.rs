@@ -1,0 +1,289 @@
+//! `burin-hub root`: the root key, which the hub itself never needs. Everything works on files; a
+//! running hub shows a new root document after its next start.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use burin_api::dsse::Envelope;
+use burin_api::message::RootDocument;
+use burin_api::root::{self, Anchor};
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::files::{self, Readers};
+use crate::keys::{CHAIN, HubKeys, NEXT_ONLINE, ONLINE, ROOT, SigningKey, seal_all};
+
+/// Root documents that a host follows at most (and a hub makes).
+const MOST_VERSIONS: u32 = 1024;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RootCommand {
+    /// Make the keys of a new hub, the root key in a file of its own to be kept off the hub.
+    #[command(
+        after_help = "Example:\n  burin-hub root init --data /var/lib/burin-hub --root-key /media/stick/root.key"
+    )]
+    Init {
+        /// Where to write the root key; neither there nor in the data folder is one yet.
+        #[arg(long, value_name = "FILE")]
+        root_key: PathBuf,
+    },
+    /// Sign the next root document: with another root key, another online key, or both.
+    #[command(
+        after_help = "Examples:\n  burin-hub root rotate --data ./hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --new-online-key"
+    )]
+    Rotate {
+        /// The root key of now.
+        #[arg(long, value_name = "FILE")]
+        root_key: PathBuf,
+        /// Make another root key and write it there.
+        #[arg(long, value_name = "FILE")]
+        new_root_key: Option<PathBuf>,
+        /// Make another online key; hosts believe the one of now no longer.
+        #[arg(long)]
+        new_online_key: bool,
+    },
+    /// Show the newest root document.
+    #[command(after_help = "Example:\n  burin-hub root show --data ./hub --json")]
+    Show,
+}
+
+/// What a command says of the newest root document.
+#[derive(Debug, Serialize)]
+pub(crate) struct RootInfo {
+    pub(crate) version: u32,
+    pub(crate) hub_id: String,
+    /// What hosts pin: `burin.hub.root` of user-data.
+    pub(crate) root: String,
+    /// The root key lies beside the database.
+    pub(crate) unprotected: bool,
+    /// The root key of a first start, as long as it lies in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leftover: Option<PathBuf>,
+}
+
+/// Carries out a command on the keys of a data folder.
+///
+/// # Errors
+/// A key that is not the root key of now, a file that exists, a folder that cannot be written.
+pub(crate) fn run(folder: &Path, command: &RootCommand) -> anyhow::Result<RootInfo> {
+    match command {
+        RootCommand::Init { root_key } => init(folder, root_key)?,
+        RootCommand::Rotate {
+            root_key,
+            new_root_key,
+            new_online_key,
+        } => rotate(folder, root_key, new_root_key.as_deref(), *new_online_key)?,
+        RootCommand::Show => {}
+    }
+    info(folder, &newest(&chain(folder)?)?)
+}
+
+fn info(folder: &Path, document: &RootDocument) -> anyhow::Result<RootInfo> {
+    let key = document
+        .root
+        .first()
+        .context("a root document lists a key")?;
+    Ok(RootInfo {
+        version: document.version,
+        hub_id: document.hub_id.clone(),
+        root: format!("sha256:{}", key.thumbprint()?),
+        unprotected: document.unprotected,
+        leftover: leftover(folder),
+    })
+}
+
+fn chain(folder: &Path) -> anyhow::Result<Vec<Envelope>> {
+    let file = folder.join(CHAIN);
+    let bytes = files::read(&file)?.with_context(|| {
+        format!(
+            "{} is missing: start the hub once, or use `root init`",
+            file.display()
+        )
+    })?;
+    serde_json::from_slice(&bytes).with_context(|| format!("reading {}", file.display()))
+}
+
+fn newest(chain: &[Envelope]) -> anyhow::Result<RootDocument> {
+    root::follow(Anchor::FirstContact, chain).context("checking the root documents")
+}
+
+fn init(folder: &Path, root_key: &Path) -> anyhow::Result<()> {
+    ensure!(
+        files::read(&folder.join(CHAIN))?.is_none(),
+        "the hub in {} has its keys already; `root rotate` gives it another root key",
+        folder.display()
+    );
+    crate::serve::make_private(folder)?;
+    let root = new_key(folder, root_key)?;
+    let online = SigningKey::create(&folder.join(ONLINE))?;
+    let document = RootDocument {
+        version: 1,
+        hub_id: root.public().thumbprint()?,
+        root: vec![root.public()],
+        online: vec![online.public()],
+        unprotected: false,
+    };
+    write_chain(folder, &[root.seal(&document)?])
+}
+
+fn rotate(
+    folder: &Path,
+    root_key: &Path,
+    new_root_key: Option<&Path>,
+    new_online_key: bool,
+) -> anyhow::Result<()> {
+    ensure!(
+        new_root_key.is_some() || new_online_key,
+        "say what is to be another: --new-root-key FILE, --new-online-key or both"
+    );
+    let mut chain = chain(folder)?;
+    let held = newest(&chain)?;
+    ensure!(
+        held.version < MOST_VERSIONS,
+        "the hub has made {MOST_VERSIONS} root documents; hosts follow no more"
+    );
+    let old = read_key(root_key)?;
+    ensure!(
+        held.root == [old.public()],
+        "{} is not the root key of root document {}",
+        root_key.display(),
+        held.version
+    );
+    let new = match new_root_key {
+        Some(file) => Some(new_key(folder, file)?),
+        None => None,
+    };
+    let online = match new_online_key {
+        true => Some(SigningKey::create(&folder.join(NEXT_ONLINE))?),
+        false => None,
+    };
+    let document = RootDocument {
+        version: held.version + 1,
+        hub_id: held.hub_id,
+        root: vec![new.as_ref().unwrap_or(&old).public()],
+        online: match &online {
+            Some(key) => vec![key.public()],
+            None => held.online,
+        },
+        unprotected: held.unprotected && new.is_none(),
+    };
+    let mut signers = vec![&old];
+    signers.extend(&new);
+    chain.push(seal_all(&document, &signers)?);
+    newest(&chain)?;
+    write_chain(folder, &chain)?;
+    // Loading puts a new online key into its place, also after a power cut right here.
+    HubKeys::load_or_create(folder).map(drop)
+}
+
+/// Makes a root key in a file that is not there yet and does not lie beside the database.
+fn new_key(folder: &Path, file: &Path) -> anyhow::Result<SigningKey> {
+    ensure!(
+        files::read(file)?.is_none(),
+        "{} exists; a root key is never written over another file",
+        file.display()
+    );
+    let parent = match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => bail!("{} is no file name", file.display()),
+    };
+    let resolve = |path: &Path| {
+        path.canonicalize()
+            .with_context(|| format!("looking for {}", path.display()))
+    };
+    ensure!(
+        !resolve(parent)?.starts_with(resolve(folder)?),
+        "{} lies in the hub's own folder; keep the root key elsewhere, best off this machine",
+        file.display()
+    );
+    SigningKey::create(
+        &resolve(parent)?.join(file.file_name().context("a root key needs a file name")?),
+    )
+}
+
+fn read_key(file: &Path) -> anyhow::Result<SigningKey> {
+    let bytes = files::read(file)?.with_context(|| format!("{} is missing", file.display()))?;
+    SigningKey::from_pkcs8(&bytes).with_context(|| format!("reading {}", file.display()))
+}
+
+fn write_chain(folder: &Path, chain: &[Envelope]) -> anyhow::Result<()> {
+    let bytes = serde_json::to_vec_pretty(chain)?;
+    files::replace(&folder.join(CHAIN), &bytes, Readers::Everybody)
+}
+
+/// Where the root key of a first start lies, if it is there still.
+fn leftover(folder: &Path) -> Option<PathBuf> {
+    let file = folder.join(ROOT);
+    file.exists().then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotated(root_key: &Path, new: Option<&Path>, online: bool) -> RootCommand {
+        RootCommand::Rotate {
+            root_key: root_key.to_owned(),
+            new_root_key: new.map(Path::to_owned),
+            new_online_key: online,
+        }
+    }
+
+    #[test]
+    fn a_host_of_the_first_day_follows_every_rotation() {
+        let (hub, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, key) = (hub.path(), |name: &str| stick.path().join(name));
+        let root_key = key("1");
+        let first = run(folder, &RootCommand::Init { root_key }).unwrap();
+        assert!(!first.unprotected);
+        let before = HubKeys::load_or_create(folder).unwrap();
+        assert_eq!(before.pin, first.root);
+        run(folder, &rotated(&key("1"), Some(&key("2")), false)).unwrap();
+        run(folder, &rotated(&key("2"), None, true)).unwrap();
+        let last = run(folder, &rotated(&key("2"), Some(&key("3")), true)).unwrap();
+        assert_eq!((last.version, &last.hub_id), (4, &first.hub_id));
+
+        let after = HubKeys::load_or_create(folder).unwrap();
+        assert_ne!(after.online.public(), before.online.public());
+        for anchor in [Anchor::Pinned(&first.root), Anchor::Held(&before.root)] {
+            let found = root::follow(anchor, &after.chain).unwrap();
+            assert_eq!(found.version, 4);
+            assert_eq!(found.online, [after.online.public()]);
+        }
+    }
+
+    #[test]
+    fn a_trial_hub_becomes_a_protected_one() {
+        let (hub, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = hub.path();
+        assert!(HubKeys::load_or_create(folder).unwrap().root.unprotected);
+        let old = leftover(folder).unwrap();
+        let new = stick.path().join("root.key");
+        let info = run(folder, &rotated(&old, Some(&new), false)).unwrap();
+        assert!(!info.unprotected);
+        assert!(!HubKeys::load_or_create(folder).unwrap().root.unprotected);
+    }
+
+    #[test]
+    fn a_wrong_key_a_file_that_exists_and_the_hubs_own_folder_are_refused() {
+        let (hub, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, key) = (hub.path(), |name: &str| stick.path().join(name));
+        let init = |root_key: PathBuf| run(folder, &RootCommand::Init { root_key });
+        assert!(init(folder.join("root.key")).is_err());
+        init(key("1")).unwrap();
+        assert!(init(key("2")).is_err());
+        SigningKey::create(&key("other")).unwrap();
+        for command in [
+            rotated(&key("other"), Some(&key("2")), false),
+            rotated(&key("none"), Some(&key("2")), false),
+            rotated(&key("1"), Some(&key("1")), false),
+            rotated(&key("1"), Some(&folder.join("2")), false),
+            rotated(&key("1"), None, false),
+        ] {
+            assert!(run(folder, &command).is_err(), "{command:?}");
+        }
+        assert_eq!(run(folder, &RootCommand::Show).unwrap().version, 1);
+        HubKeys::load_or_create(folder).unwrap();
+    }
+}
