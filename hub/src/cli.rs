@@ -81,6 +81,8 @@ pub struct ServeArgs {
     pub replace_after: Span,
     /// Fixed seconds between syncs.
     pub interval: Option<u32>,
+    /// Where to tell that a host fell silent.
+    pub webhook: Option<String>,
     /// Whether a claim made before the host's first call lets it in without a number.
     pub claims_without_number: bool,
 }
@@ -107,6 +109,10 @@ struct ServeOptions {
     /// Seconds between two syncs of a host, instead of 60 to 900 by the number of hosts.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     interval: Option<u32>,
+    /// URL that is told when a host falls silent and when it is heard again, signed with the key in
+    /// webhook.key of the data folder.
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
     /// Let a host in that was claimed by its QR code before it called, without asking for the
     /// number on its screen. Each is written to the audit log.
     #[arg(long)]
@@ -255,6 +261,7 @@ async fn serve_until_stopped(
         tls_key: options.tls_key,
         replace_after: options.replace_after,
         interval: options.interval,
+        webhook: options.webhook,
         claims_without_number: options.claims_without_number,
     };
     // Before it is ready: a signal that comes right after the ready line must be seen.

@@ -26,3 +26,4 @@ mod silence;
 mod state;
 mod transfer;
 mod web;
+mod webhook;

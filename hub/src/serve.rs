@@ -28,7 +28,7 @@ use crate::people::{Permission, Role, password};
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
-use crate::{admin, clock, host_api, metrics, people, web};
+use crate::{admin, clock, host_api, metrics, people, web, webhook};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
 pub(crate) const ADMIN_FILE: &str = "admin.json";
@@ -72,6 +72,8 @@ pub struct Running {
     pub ready: Ready,
     handle: axum_server::Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// Tells the webhook; none without one.
+    teller: Option<tokio::task::JoinHandle<()>>,
     db: Db,
     /// Held as long as the hub runs.
     _lock: std::fs::File,
@@ -91,6 +93,9 @@ impl Running {
                 self.handle.graceful_shutdown(Some(STOP_WITHIN));
                 self.task.await.context("stopping")?.context("stopping")?;
             }
+        }
+        if let Some(teller) = self.teller {
+            teller.abort();
         }
         self.db.close().await;
         Ok(())
@@ -178,27 +183,34 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         heartbeats: Heartbeats::start(db.clone()),
         census: Census::default(),
         limits: Limits::new(args.interval),
-        settings: Settings {
-            public_url: url,
-            replace_after: args.replace_after.0,
-            interval: args.interval,
-            claims_without_number: args.claims_without_number,
-        },
+        settings: settings(args, url),
         ca_pem: tls.ca_pem.clone(),
+        started_at: clock::now_ms(),
         changed: tokio::sync::watch::Sender::new(0),
         seed_key: SeedKey::load_or_create(folder)?,
         matchers: tokio::sync::watch::Sender::new(0),
         hashing: tokio::sync::Semaphore::new(2),
     });
+    let teller = webhook::start(&hub, args.webhook.as_deref(), folder)?;
     let handle = axum_server::Handle::new();
     let task = listen_with(listener, tls, router(&hub), handle.clone()).await?;
     Ok(Running {
         ready,
         handle,
         task,
+        teller,
         db,
         _lock: lock,
     })
+}
+
+fn settings(args: &ServeArgs, public_url: String) -> Settings {
+    Settings {
+        public_url,
+        replace_after: args.replace_after.0,
+        interval: args.interval,
+        claims_without_number: args.claims_without_number,
+    }
 }
 
 async fn listen_with(

@@ -35,6 +35,8 @@ pub(crate) struct Hub {
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
     pub(crate) ca_pem: String,
+    /// When this process began to listen, milliseconds since 1970.
+    pub(crate) started_at: i64,
     /// Counts changes of what hosts shall be; wakes those who wait in a long poll.
     pub(crate) changed: watch::Sender<u64>,
     /// Seals the seeds of one-time codes.

@@ -41,6 +41,7 @@ pub(crate) mod profiles;
 pub(crate) mod registries;
 pub(crate) mod search;
 pub(crate) mod sessions;
+pub(crate) mod silence;
 pub(crate) mod tokens;
 
 mod open;

@@ -37,6 +37,8 @@ const TABLES: &[(&str, &str)] = &[
     ("claim", "key_label, account"),
     ("guess", "id"),
     ("host_live", "host_uid"),
+    ("silence", "host_uid"),
+    ("webhook", "id"),
     ("session", "id"),
     ("assignment", "host_uid, generation"),
     ("event", "number"),

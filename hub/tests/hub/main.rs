@@ -20,3 +20,4 @@ mod races;
 mod screens;
 mod servers;
 mod support;
+mod webhook;

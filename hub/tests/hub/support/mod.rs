@@ -135,6 +135,7 @@ pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
         replace_after: Span(Duration::from_secs(600)),
         interval: None,
         claims_without_number: false,
+        webhook: None,
     }
 }
 
