@@ -10,7 +10,6 @@ use burin_core::cost::Cost;
 use super::Figure;
 use crate::process::output;
 use crate::story::Story;
-use crate::workspace;
 
 /// Bytes of a MiB.
 const MIB: f64 = 1024.0 * 1024.0;
@@ -21,10 +20,9 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// When the demo fails (the error carries what it said), or the host kept a figure to itself.
 pub fn measure(folder: &Path) -> Result<Vec<Figure>> {
     let path = folder.join("story.json");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace::root());
-    command.args(["run", "--quiet", "--release", "-p", "burin-hardware-tests"]);
-    command.args(["--bin", "demo", "--", "--release", "--story"]);
+    let demo = std::env::current_exe().context("looking for the demo beside this program")?;
+    let mut command = Command::new(demo.with_file_name("demo"));
+    command.args(["--release", "--story"]);
     output(command.arg(&path)).context("running the demo")?;
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let story: Story = serde_json::from_str(&text).context("understanding the demo's story")?;
