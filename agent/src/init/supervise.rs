@@ -33,6 +33,13 @@ const HEALTHY: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Lines of a crashed program's log that are shown.
 const LAST_WORDS: usize = 8;
+/// Big buffers go back to the kernel when they are freed, and threads share their small ones. Left to
+/// itself glibc keeps boot files' worth of memory in an arena for each thread: an installation held
+/// 176 MiB instead of 68.
+const ALLOCATOR: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.malloc.mmap_threshold=131072:glibc.malloc.arena_max=2",
+);
 
 /// What follows the end of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +99,7 @@ impl Child {
             .with_context(doing)?;
         let child = Command::new(PROGRAM)
             .arg(self.name)
+            .env(ALLOCATOR.0, ALLOCATOR.1)
             .stdin(Stdio::null())
             .stdout(log.try_clone().with_context(doing)?)
             .stderr(log)
