@@ -134,6 +134,8 @@ impl Default for View {
     }
 }
 
+/// The step under which talking to the hub fails.
+const HUB: &str = "hub";
 /// How many sentences the screen keeps.
 const RECENT: usize = 6;
 
@@ -178,6 +180,13 @@ impl View {
 
     /// Takes in one fact.
     pub fn fact(&mut self, fact: &Fact) {
+        if matches!(
+            fact,
+            Fact::Pending(_) | Fact::Refused { .. } | Fact::Accepted { .. }
+        ) {
+            // The hub answered: that it did not before is over.
+            self.failed = self.failed.take().filter(|it| it.step != HUB);
+        }
         match fact {
             Fact::Phase(phase) => self.phase = *phase,
             Fact::Host { id, .. } => self.host_id.clone_from(id),

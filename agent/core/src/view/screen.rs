@@ -4,7 +4,7 @@ use burin_api::event::Severity;
 
 use super::line::plain;
 use super::text::{row, unknown, wrap};
-use super::{View, pending, phase_word, severity_word};
+use super::{HUB, View, pending, phase_word, severity_word};
 
 /// One row of the screen. The code is drawn bright white on black, the text as the console has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub(super) fn trouble(view: &View, width: usize) -> Vec<String> {
     let shown = view
         .failed
         .as_ref()
-        .filter(|it| it.step != "hub" || view.hub_state.is_empty());
+        .filter(|it| it.step != HUB || view.hub_state.is_empty());
     if let Some(failed) = shown {
         rows.push(String::new());
         let step = if failed.step.is_empty() {

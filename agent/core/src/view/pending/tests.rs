@@ -54,6 +54,21 @@ fn coded(rows: &[Row]) -> usize {
     rows.iter().filter(|row| !row.code.is_empty()).count()
 }
 
+fn failed(step: &str) -> Event {
+    Event {
+        id: String::new(),
+        sequence: 1,
+        boot_id: String::new(),
+        monotonic: 0,
+        time: 0,
+        operation: String::new(),
+        step: step.to_owned(),
+        kind: EventKind::Retrying,
+        message: "no route".to_owned(),
+        causes: Vec::new(),
+    }
+}
+
 #[test]
 fn everything_stands_beside_the_code_on_80_by_25() {
     for (name, code) in [(36, 21), (68, 23)] {
@@ -128,18 +143,6 @@ fn a_code_that_does_not_fit_leaves_the_text() {
 
 #[test]
 fn no_code_is_shown_to_nobody() {
-    let event = |step: &str| Event {
-        id: String::new(),
-        sequence: 1,
-        boot_id: String::new(),
-        monotonic: 0,
-        time: 0,
-        operation: String::new(),
-        step: step.to_owned(),
-        kind: EventKind::Failed,
-        message: "no route".to_owned(),
-        causes: Vec::new(),
-    };
     for (fact, shown) in [
         (Fact::Address("10.0.2.15".to_owned()), true),
         (Fact::Phase(Phase::Degraded), true),
@@ -154,7 +157,7 @@ fn no_code_is_shown_to_nobody() {
         (Fact::Rebooting, false),
     ] {
         let mut view = host("https://hub.example");
-        view.event(&event("hub"));
+        view.event(&failed("hub"));
         view.fact(&fact);
         assert_eq!(
             coded(&screen(&view, "0.1.0", 79, 24)) > 0,
@@ -183,6 +186,18 @@ fn a_refusal_takes_code_and_number_away_and_says_why() {
     let text = said(&rows);
     assert!(text.contains(why) && coded(&rows) > 0, "{text}");
     assert!(!text.contains("Code") && !text.contains("Number"), "{text}");
+}
+
+#[test]
+fn an_answer_ends_the_errors_of_the_hub_and_no_others() {
+    for (step, left) in [("hub", false), ("pull", true)] {
+        let mut view = host("https://hub.example");
+        view.event(&failed(step));
+        view.fact(&Fact::Accepted {
+            host_uid: "u".to_owned(),
+        });
+        assert_eq!(view.failed.is_some(), left, "{step}");
+    }
 }
 
 #[test]
