@@ -124,20 +124,25 @@ impl Driver {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    pub(crate) async fn click(&self, css: &str) {
+    /// Asks something of an element.
+    async fn of(&self, method: reqwest::Method, css: &str, what: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let element = self.find(css).await;
-            let path = format!("/element/{element}/click");
-            match self.try_ask(reqwest::Method::POST, &path, json!({})).await {
-                Ok(_) => return,
-                // A live part was swapped between finding and clicking.
+            let path = format!("/element/{element}/{what}");
+            match self.try_ask(method.clone(), &path, json!({})).await {
+                Ok(value) => return value,
+                // A live part was swapped after it was found.
                 Err(error)
                     if error["error"] == "stale element reference" && Instant::now() < deadline => {
                 }
-                Err(error) => panic!("clicking {css}: {error}"),
+                Err(error) => panic!("{what} of {css}: {error}"),
             }
         }
+    }
+
+    pub(crate) async fn click(&self, css: &str) {
+        self.of(reqwest::Method::POST, css, "click").await;
     }
 
     /// Replaces what stands in a field.
@@ -153,9 +158,7 @@ impl Driver {
     }
 
     pub(crate) async fn text(&self, css: &str) -> String {
-        let element = self.find(css).await;
-        let path = format!("/element/{element}/text");
-        let text = self.ask(reqwest::Method::GET, &path, Value::Null).await;
+        let text = self.of(reqwest::Method::GET, css, "text").await;
         text.as_str().unwrap().to_owned()
     }
 
