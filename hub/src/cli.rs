@@ -264,6 +264,7 @@ async fn serve_until_stopped(
         webhook: options.webhook,
         claims_without_number: options.claims_without_number,
     };
+    crate::files::allow_many_open()?;
     // Before it is ready: a signal that comes right after the ready line must be seen.
     let stop = stop_signal()?;
     let running = serve::start(&args).await?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy)]
@@ -50,4 +51,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(err) => Err(err).with_context(|| format!("reading {}", path.display())),
     }
+}
+
+/// Lets this process hold as many files open as the machine allows: every host keeps a connection.
+/// Programs begin with a soft limit of 1,024 for the sake of select(2), which nothing here calls.
+pub(crate) fn allow_many_open() -> anyhow::Result<()> {
+    let (_, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("reading the limit of open files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the limit of open files")
 }

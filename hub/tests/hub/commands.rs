@@ -26,7 +26,10 @@ pub(crate) fn program() -> Command {
 
 /// A hub that runs, and its ready line.
 async fn serve(data: &Path) -> (Child, Value) {
-    let mut command = program();
+    serve_by(program(), data).await
+}
+
+async fn serve_by(mut command: Command, data: &Path) -> (Child, Value) {
     if let Place::Server(url) = database::of(data).await {
         command.env("BURIN_DATABASE_URL", url.reveal());
     }
@@ -34,6 +37,7 @@ async fn serve(data: &Path) -> (Child, Value) {
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut line = String::new();
@@ -204,4 +208,22 @@ async fn from_afar_certificate_and_password_are_checked() {
         .await
         .unwrap();
     assert_eq!(nobody.status.code(), Some(2), "{}", text(&nobody.stderr));
+}
+
+#[tokio::test]
+async fn a_hub_may_hold_a_connection_of_every_host_whatever_its_soft_limit_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -S -n 256; exec \"$0\" \"$@\""]);
+    command.arg(env!("CARGO_BIN_EXE_burin-hub"));
+    let (hub, _) = serve_by(command, data).await;
+    let limits = format!("/proc/{}/limits", hub.id().unwrap());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = files.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard limit");
+    assert_ne!(words[3], "256");
 }
