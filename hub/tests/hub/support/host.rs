@@ -1,34 +1,33 @@
-//! A host as docs/protocol.md describes it, written apart from the agent.
+//! The host that is written apart from the agent, over HTTP.
+
+use std::ops::{Deref, DerefMut};
 
 use burin_api::claim::{ClaimLink, KeyLabel};
-use burin_api::dsse::{Envelope, Payload, PublicKey};
-use burin_api::host::Evidence;
-use burin_api::message::{
-    Enroll, EnrollAnswer, Hello, HelloAnswer, KeyStore, Mode, Observed, OpenSession, Phase,
-    Refusal, SessionAnswer, Sync, SyncAnswer,
-};
-use burin_api::root::{Anchor, follow};
+use burin_api::dsse::{Envelope, Payload};
+use burin_api::message::{Enroll, EnrollAnswer, Refusal, SessionAnswer, Sync, SyncAnswer};
 use burin_api::token::Token;
-use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-};
+use burin_fake_host::FakeHost;
 
 use super::Site;
 
-/// One boot of a machine.
+/// One boot of a machine, with a way to the hub.
 pub(crate) struct Host {
-    pub(crate) evidence: Evidence,
-    pub(crate) host_id: String,
-    pub(crate) boot_id: String,
-    pub(crate) key_store: KeyStore,
-    pub(crate) findings: Vec<burin_api::event::Finding>,
-    identity: EcdsaKeyPair,
-    session_key: Ed25519KeyPair,
-    pub(crate) session: String,
-    pub(crate) sequence: u64,
-    online: PublicKey,
+    speaks: FakeHost,
     http: reqwest::Client,
+}
+
+impl Deref for Host {
+    type Target = FakeHost;
+
+    fn deref(&self) -> &FakeHost {
+        &self.speaks
+    }
+}
+
+impl DerefMut for Host {
+    fn deref_mut(&mut self) -> &mut FakeHost {
+        &mut self.speaks
+    }
 }
 
 impl Host {
@@ -45,73 +44,33 @@ impl Host {
         http: reqwest::Client,
     ) -> Self {
         let mut host = Self::unplugged(serial, boot_id, http);
-        host.learn_hub(site).await;
+        let answer = host.raw_hello(site).await;
+        host.learn(&answer, &site.running.ready.root).unwrap();
         host
     }
 
     /// Another machine that knows the hub already: it costs no call at the door.
     pub(crate) fn beside(&self, serial: &str, boot_id: &str) -> Self {
         let mut host = Self::unplugged(serial, boot_id, self.http.clone());
-        host.online = self.online.clone();
+        host.trust_as(self);
         host
     }
 
     fn unplugged(serial: &str, boot_id: &str, http: reqwest::Client) -> Self {
-        let random = SystemRandom::new();
-        let pkcs8 =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        let identity =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random)
-                .unwrap();
-        let session = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
-        Self {
-            evidence: Evidence {
-                serial: serial.to_owned(),
-                ..Evidence::default()
-            },
-            host_id: format!("ID-{serial}"),
-            boot_id: boot_id.to_owned(),
-            key_store: KeyStore::Ram,
-            findings: Vec::new(),
-            identity,
-            session_key: Ed25519KeyPair::from_pkcs8(session.as_ref()).unwrap(),
-            session: String::new(),
-            sequence: 0,
-            online: PublicKey::Ed25519(String::new()),
-            http,
-        }
-    }
-
-    async fn learn_hub(&mut self, site: &Site) {
-        let envelope = self.raw_hello(site).await;
-        let peeked: HelloAnswer = envelope.peek().unwrap();
-        let pin = &site.running.ready.root;
-        let root = follow(Anchor::Pinned(pin), &peeked.root).unwrap();
-        self.online = root.online[0].clone();
-        envelope.open::<HelloAnswer>(&[&self.online]).unwrap();
+        let speaks = FakeHost::new(serial, boot_id).unwrap();
+        Self { speaks, http }
     }
 
     async fn raw_hello(&self, site: &Site) -> Envelope {
-        let hello = Hello {
-            host_nonce: "ab".repeat(32),
-            protocols: vec![1],
-            root_version: 0,
-        };
         let request = self
             .http
             .post(format!("{}/h/1/hello", site.url))
-            .json(&hello);
+            .json(&self.hello());
         request.send().await.unwrap().json().await.unwrap()
     }
 
     pub(crate) async fn nonce(&self, site: &Site) -> String {
-        let answer: HelloAnswer = self.raw_hello(site).await.open(&[&self.online]).unwrap();
-        assert_eq!(answer.host_nonce, "ab".repeat(32));
-        answer.nonce
-    }
-
-    pub(crate) fn public_key(&self) -> PublicKey {
-        PublicKey::EcdsaP256(hex::encode(self.identity.public_key()))
+        self.speaks.nonce(&self.raw_hello(site).await).unwrap()
     }
 
     /// Label of the identity key, 26 characters.
@@ -130,44 +89,16 @@ impl Host {
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> (String, Vec<u8>) {
-        let sig = self.identity.sign(&SystemRandom::new(), message).unwrap();
-        (
-            self.public_key().thumbprint().unwrap(),
-            sig.as_ref().to_vec(),
-        )
-    }
-
-    pub(crate) fn enroll_body(&self, nonce: String, token: Option<&Token>) -> Enroll {
-        Enroll {
-            nonce,
-            host_id: self.host_id.clone(),
-            host_id_source: "serial".to_owned(),
-            evidence: self.evidence.clone(),
-            public_key: self.public_key(),
-            key_store: self.key_store,
-            boot_id: self.boot_id.clone(),
-            mode: Mode::Installer,
-            agent: "test".to_owned(),
-            arch: "amd64".to_owned(),
-            labels: [("own".to_owned(), "1".to_owned())].into(),
-            token_id: token.map(|token| token.id().to_owned()),
-            findings: self.findings.clone(),
-            held: None,
-            wait: 0,
-        }
+        self.speaks.sign(message).unwrap()
     }
 
     /// The envelope of an enroll, signed by the identity and the token.
     pub(crate) fn seal_enroll(&self, body: &Enroll, token: Option<&Token>) -> Envelope {
-        Envelope::seal::<_, serde_json::Error>(body, |message| {
-            let mut signatures = vec![self.sign(message)];
-            if let Some(token) = token {
-                let print = token.public_key().thumbprint().unwrap();
-                signatures.push((print, token.sign(message)));
-            }
-            Ok(signatures)
-        })
-        .unwrap()
+        self.speaks.seal_enroll(body, token).unwrap()
+    }
+
+    pub(crate) fn seal_sync(&self, body: &Sync) -> Envelope {
+        self.speaks.seal_sync(body).unwrap()
     }
 
     pub(crate) async fn enroll(
@@ -208,48 +139,10 @@ impl Host {
     }
 
     pub(crate) async fn open(&mut self, site: &Site, uid: &str) -> Result<SessionAnswer, Refusal> {
-        let body = OpenSession {
-            nonce: self.nonce(site).await,
-            host_uid: uid.to_owned(),
-            session_key: PublicKey::Ed25519(hex::encode(self.session_key.public_key())),
-            sealing_key: None,
-            boot_id: self.boot_id.clone(),
-            hardware_digest: self.evidence.serial.clone(),
-            key_store: self.key_store,
-            mode: Mode::Installer,
-            agent: "test".to_owned(),
-        };
-        let envelope =
-            Envelope::seal::<_, serde_json::Error>(&body, |m| Ok(vec![self.sign(m)])).unwrap();
+        let envelope = self.seal_session(self.nonce(site).await, uid).unwrap();
         let answer: SessionAnswer = self.send(site, "session", &envelope).await?;
-        self.session = answer.session.clone();
-        self.sequence = 0;
+        self.begin(&answer);
         Ok(answer)
-    }
-
-    pub(crate) fn sync_body(&mut self, phase: Phase) -> Sync {
-        self.sequence += 1;
-        Sync {
-            session: self.session.clone(),
-            sequence: self.sequence,
-            etag: None,
-            phase,
-            progress: None,
-            observed: Observed::default(),
-            findings: Vec::new(),
-            events: Vec::new(),
-            wait: 0,
-        }
-    }
-
-    pub(crate) fn seal_sync(&self, body: &Sync) -> Envelope {
-        let key = PublicKey::Ed25519(hex::encode(self.session_key.public_key()));
-        let print = key.thumbprint().unwrap();
-        Envelope::seal::<_, serde_json::Error>(body, |message| {
-            let sig = self.session_key.sign(message).as_ref().to_vec();
-            Ok(vec![(print.clone(), sig)])
-        })
-        .unwrap()
     }
 
     pub(crate) async fn sync(&self, site: &Site, body: &Sync) -> Result<SyncAnswer, Refusal> {
@@ -267,11 +160,7 @@ impl Host {
         let answer = self.http.post(url).json(envelope).send().await.unwrap();
         let good = answer.status().is_success();
         let envelope: Envelope = answer.json().await.unwrap();
-        if good {
-            Ok(envelope.open::<T>(&[&self.online]).unwrap())
-        } else {
-            Err(envelope.open::<Refusal>(&[&self.online]).unwrap())
-        }
+        self.read(good, &envelope).unwrap()
     }
 }
 
