@@ -66,6 +66,18 @@ impl Artifacts {
         }
     }
 
+    /// What was built together with the running program.
+    ///
+    /// # Errors
+    /// When the kernel does not say where that lies.
+    pub fn beside_this_program() -> Result<Self> {
+        let program = std::env::current_exe().context("asking where this program lies")?;
+        let folder = program.parent().context("a program lies in a folder")?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
     /// The agent.
     pub fn burin(&self) -> PathBuf {
         self.folder.join("burin")

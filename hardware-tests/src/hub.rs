@@ -18,15 +18,30 @@ use crate::{
 };
 
 /// Seconds between two syncs: scenarios shall not wait for a minute to pass.
-const SYNC: &str = "5";
+const SYNC: u32 = 5;
 
-/// What a hub prints at its first start, with `--json`.
+/// How a hub shall serve.
+#[derive(Debug, Clone)]
+pub struct Serving<'a> {
+    /// Port on loopback; 0 picks a free one.
+    pub port: u16,
+    /// Name or address that hosts call it by.
+    pub name: &'a str,
+    /// Seconds between two syncs of a host.
+    pub interval: u32,
+    /// URL of a PostgreSQL database, without a password; an SQLite file when none.
+    pub database: Option<&'a str>,
+}
+
+/// What a hub prints when it is ready, with `--json`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Greeting {
     /// The address that hosts are told.
     pub url: String,
     /// SHA-256 of the certificate.
     pub fingerprint: String,
+    /// Thumbprint of its root key, which hosts pin.
+    pub root: String,
 }
 
 /// A hub that runs until it is dropped. Its data stays in its folder.
@@ -46,16 +61,36 @@ impl Hub {
     /// # Errors
     /// When it does not say that it is ready within its time.
     pub fn start(artifacts: &Artifacts, folder: &Path, port: u16) -> Result<Self> {
-        let port = if port == 0 { free_port()? } else { port };
+        let serving = Serving {
+            port,
+            name: "10.0.2.2",
+            interval: SYNC,
+            database: None,
+        };
+        Self::serve(artifacts, folder, &serving)
+    }
+
+    /// As [`Self::start`], for hosts elsewhere, at another pace or on another database.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn serve(artifacts: &Artifacts, folder: &Path, serving: &Serving<'_>) -> Result<Self> {
+        let port = match serving.port {
+            0 => free_port()?,
+            port => port,
+        };
         let data = folder.join("data");
         std::fs::create_dir_all(&data).with_context(|| format!("creating {}", data.display()))?;
         let mut command = Command::new(artifacts.hub());
         command
             .args(["serve", "--json", "--data"])
             .arg(&data)
-            .args(["--interval", SYNC])
+            .args(["--interval", &serving.interval.to_string()])
             .args(["--listen", &format!("127.0.0.1:{port}")])
-            .args(["--public-url", &format!("https://10.0.2.2:{port}")]);
+            .args(["--public-url", &format!("https://{}:{port}", serving.name)]);
+        if let Some(url) = serving.database {
+            command.args(["--database-url", url]);
+        }
         let process = Guard::start(&command, &folder.join("hub.log"))?;
         let line = process
             .says
@@ -69,6 +104,16 @@ impl Hub {
             process,
             greeting,
         })
+    }
+
+    /// Number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// File with the certificate of its authority.
+    pub fn ca(&self) -> PathBuf {
+        self.data.join("ca.pem")
     }
 
     /// Port on loopback.

@@ -59,6 +59,11 @@ impl Guard {
         Ok(Self { child, what, says })
     }
 
+    /// Number of its process, which is that of its group, too.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still runs.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Measurements. Each says how it was made, what must be reached and what a peer needs.
 
+mod cost;
 mod disk;
+pub mod fleet;
 pub mod machine;
 pub mod pull;
 pub mod size;

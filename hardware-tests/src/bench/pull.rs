@@ -12,6 +12,7 @@ use burin::store::{LayerExpect, Store, Verity};
 use burin_registry::{Access, LayerSpec, Registry as Client};
 
 use super::Figure;
+use super::cost::Cost;
 use super::disk::Disk;
 use crate::images::{Layout, Target, push};
 use crate::process::run;
@@ -86,14 +87,6 @@ struct Ours {
     peak: f64,
 }
 
-/// The most memory that this process ever held, MiB.
-fn peak() -> Result<f64> {
-    let text = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-    Ok(kib.context("/proc/self/status has no VmHWM")? / 1024.0)
-}
-
 fn ours(disk: &Disk, registry: &Registry, image: &Layout) -> Result<Ours> {
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     let ca = fs::read_to_string(&registry.tls().ca).context("reading the registry's root")?;
@@ -112,7 +105,7 @@ fn ours(disk: &Disk, registry: &Registry, image: &Layout) -> Result<Ours> {
         seconds: started.elapsed().as_secs_f64(),
         written: disk.written()? - before,
         unpacked,
-        peak: peak()?,
+        peak: Cost::of(std::process::id())?.peak_mib,
     })
 }
 
