@@ -121,10 +121,28 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             };
             Ok(ExitCode::from(report.exit_code(warnings)))
         }
-        Command::Agent => agent::run(Life::Installer, &Paths::default()),
-        Command::Service => agent::run(Life::Service, &Paths::default()),
-        Command::Drivers => init::drivers::run().map(|()| ExitCode::SUCCESS),
+        Command::Agent => {
+            log_to_stderr();
+            agent::run(Life::Installer, &Paths::default())
+        }
+        Command::Service => {
+            log_to_stderr();
+            agent::run(Life::Service, &Paths::default())
+        }
+        Command::Drivers => {
+            log_to_stderr();
+            init::drivers::run().map(|()| ExitCode::SUCCESS)
+        }
     }
+}
+
+/// What is for the log only, beside the events: PID 1 keeps it in a file, systemd in its journal.
+fn log_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .init();
 }
 
 /// Prints, and takes a closed pipe (`burin host | head`) for an ordinary end.

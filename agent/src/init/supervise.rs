@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
@@ -127,7 +127,14 @@ impl Child {
 
     /// Takes note of its end; says what follows.
     fn ended(&mut self, status: ExitStatus) -> Next {
-        self.pid = None;
+        // Programs that it started go with it: a second mke2fs beside an orphaned one would write
+        // the same disk. Each child leads a process group; an empty group is no error.
+        if let Some(group) = self.pid.take()
+            && let Err(err) = killpg(group, Signal::SIGKILL)
+            && err != Errno::ESRCH
+        {
+            say::quietly(&format!("burin: ending what {} started: {err}", self.name));
+        }
         if self.started.elapsed() >= HEALTHY {
             self.crashes = 0;
         }
@@ -333,6 +340,37 @@ mod tests {
         ] {
             assert_eq!(after(code, crashes), want, "{code:?} after {crashes}");
         }
+    }
+
+    #[test]
+    fn what_a_child_started_ends_with_it() {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "sleep 600 >/dev/null 2>&1 & echo $!; exit 7"]);
+        let leader = shell
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let group = Pid::from_raw(i32::try_from(leader.id()).expect("a number"));
+        let out = leader.wait_with_output().expect("its end");
+        let orphan: i32 = String::from_utf8_lossy(&out.stdout)
+            .trim()
+            .parse()
+            .expect("the number of the orphan");
+        let alive = || {
+            // A zombie is dead, whoever forgets to reap it.
+            std::fs::read_to_string(format!("/proc/{orphan}/stat"))
+                .is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        assert!(alive(), "it outlives its parent by itself");
+        let mut child = Child::new("agent", Instant::now());
+        child.pid = Some(group);
+        child.ended(out.status);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while alive() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(!alive(), "it still runs");
     }
 
     #[test]
