@@ -149,9 +149,20 @@ impl Site {
         let token = answer["token"]
             .as_str()
             .with_context(|| format!("no token in {answer}"))?;
-        let text = self.hub.user_data(token)?;
+        self.keep(name, &(self.hub.user_data(token)? + more))
+    }
+
+    /// Writes the user-data of an ISO without a token: a person lets its hosts in.
+    ///
+    /// # Errors
+    /// When the hub refuses or the file cannot be written.
+    pub fn user_data_without_token(&self, name: &str) -> Result<PathBuf> {
+        self.keep(name, &self.hub.run(&["user-data"])?)
+    }
+
+    fn keep(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.folder.join(format!("{name}.user-data"));
-        fs::write(&path, text + more).with_context(|| format!("writing {}", path.display()))?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 bad arguments or a bad document.
 
+mod span;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+
+pub use span::Span;
 
 use crate::client::{self, ClientCommand, Connection};
 use crate::db::Place;
@@ -145,30 +147,6 @@ struct TransferCommand {
     file: PathBuf,
     #[command(flatten)]
     database: DatabaseOptions,
-}
-
-/// A time as people write it: `90s`, `10m`, `36h`, `7d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not a time; write for example 90s, 10m, 36h or 7d");
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let factor = match unit {
-            "" | "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            "d" => 24 * 3600,
-            _ => return Err(wrong()),
-        };
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let seconds = number.checked_mul(factor).ok_or_else(wrong)?;
-        Ok(Self(Duration::from_secs(seconds)))
-    }
 }
 
 /// Runs a command line to its exit code.
@@ -328,27 +306,6 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        for (text, want) in [
-            ("90s", Some(90)),
-            ("90", Some(90)),
-            ("10m", Some(600)),
-            ("36h", Some(129_600)),
-            ("7d", Some(604_800)),
-            ("", None),
-            ("m", None),
-            ("10x", None),
-            ("-1s", None),
-            ("10é", None),
-            ("99999999999999999999d", None),
-            ("9999999999999999999d", None),
-        ] {
-            let read = text.parse::<Span>().ok().map(|span| span.0.as_secs());
-            assert_eq!(read, want, "{text}");
-        }
-    }
 
     /// Words as a shell splits them; the pages quote nothing.
     fn commands(page: &str) -> Vec<Vec<&str>> {

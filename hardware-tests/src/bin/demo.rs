@@ -12,6 +12,7 @@ use burin_hardware_tests::{
     board::{Board, Disk},
     progress::Follow,
     qemu::{Medium, Qemu, Spec, accel},
+    register::Mode,
     site::{Ports, Site, Via},
     story::Story,
     workspace,
@@ -28,6 +29,9 @@ struct Arguments {
     /// Leave the machine, the hub and the registry running until Ctrl-C
     #[arg(long)]
     stay: bool,
+    /// How the host is let in
+    #[arg(long, value_enum, default_value_t = Mode::Token)]
+    register: Mode,
     /// Build the programs as they are shipped, which takes minutes longer
     #[arg(long)]
     release: bool,
@@ -57,25 +61,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     say(&follow, "building burin, burin-hub and burin-iso");
     let artifacts = Artifacts::build(profile)?;
 
-    follow.enter("images");
-    let site = Site::open(&artifacts, &folder.join("site"), Ports::default())?;
-    say(
-        &follow,
-        "making the OS and Kubernetes images and pushing them to the registry",
-    );
-    site.fill(&artifacts)?;
-    follow.enter("publish");
-    say(&follow, "publishing the profile");
-    site.publish(&artifacts, Via::Registry)?;
-    let user_data = site.user_data("demo", "")?;
-    follow.enter("iso");
-    let iso = folder.join("burin.iso");
-    artifacts.make_iso(&user_data, &iso)?;
-    let mib = std::fs::metadata(&iso).context("looking at the ISO")?.len() >> 20;
-    say(
-        &follow,
-        &format!("made an ISO of {mib} MiB with a token for one host"),
-    );
+    let (site, iso) = prepare(arguments.register, &artifacts, &folder, &mut follow)?;
     println!(
         "hub: https://127.0.0.1:{} (certificate {})",
         site.hub.port(),
@@ -84,6 +70,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("kubernetes: {}", site.kubernetes);
 
     let (mut machine, powered) = power_on(&folder, &iso, &mut follow)?;
+    let admitted = arguments
+        .register
+        .admit(&site, &mut machine, |what| say(&follow, what));
+    if let Err(error) = admitted {
+        return Err(error.context(machine.leave_traces()));
+    }
     let host = watch(&site, &mut machine, &mut follow)?;
     let seconds = follow.seconds() - powered;
     println!("phases:");
@@ -104,6 +96,35 @@ fn run(arguments: &Arguments) -> Result<()> {
         machine.console()?.wait_for_end(Duration::MAX)?;
     }
     Ok(())
+}
+
+/// Starts registry and hub with everything that a host needs, and makes the ISO.
+fn prepare(
+    mode: Mode,
+    artifacts: &Artifacts,
+    folder: &Path,
+    follow: &mut Follow,
+) -> Result<(Site, PathBuf)> {
+    follow.enter("images");
+    let site = Site::open(artifacts, &folder.join("site"), Ports::default())?;
+    say(
+        follow,
+        "making the OS and Kubernetes images and pushing them to the registry",
+    );
+    site.fill(artifacts)?;
+    follow.enter("publish");
+    say(follow, "publishing the profile");
+    site.publish(artifacts, Via::Registry)?;
+    let (user_data, how) = match mode {
+        Mode::Token => (site.user_data("demo", "")?, "a token for one host"),
+        Mode::Manual | Mode::Qr => (site.user_data_without_token("demo")?, "no secret"),
+    };
+    follow.enter("iso");
+    let iso = folder.join("burin.iso");
+    artifacts.make_iso(&user_data, &iso)?;
+    let mib = std::fs::metadata(&iso).context("looking at the ISO")?.len() >> 20;
+    say(follow, &format!("made an ISO of {mib} MiB with {how}"));
+    Ok((site, iso))
 }
 
 fn power_on(folder: &Path, iso: &Path, follow: &mut Follow) -> Result<(Qemu, f64)> {

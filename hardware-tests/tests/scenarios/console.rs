@@ -1,76 +1,22 @@
 //! What a technician sees before anybody took the host in: the QR code, read off the screen.
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use burin_api::claim::{ClaimLink, KeyLabel};
 use burin_hardware_tests::{
     artifacts::{Artifacts, Profile},
     board::{Board, Disk},
     golden::{self, DISK, SERIAL},
     hub::Hub,
-    qemu::{Medium, Qemu},
+    qemu::Medium,
+    screen::{said, wait_for_code},
     workspace,
 };
 use serde_json::json;
 
-/// From power-on to the code: 40 s on an idle machine.
-const SHOWN: Duration = Duration::from_secs(600);
-/// From the line on the wire until the screen is drawn.
-const DRAWN: Duration = Duration::from_secs(120);
-/// Exit code of zbarimg that found nothing.
-const NO_CODE: i32 = 4;
 /// From the hub's start until the host has called again: its pauses may have grown.
 const HEARD: Duration = Duration::from_secs(600);
-
-/// The rest of the console's line that begins with `name`.
-fn said(machine: &mut Qemu, name: &str) -> Result<String> {
-    let begin = format!("burin: {name} ");
-    let line = machine.wait_for(&begin, SHOWN)?;
-    let (_, rest) = line.split_once(&begin).context("the line is cut")?;
-    Ok(rest.trim().to_owned())
-}
-
-/// What `zbarimg` reads off the screen now; none when it finds no code.
-fn scan(machine: &mut Qemu, picture: &Path) -> Result<Option<String>> {
-    machine.screenshot(picture)?;
-    let mut zbarimg = Command::new("zbarimg");
-    zbarimg.args(["-q", "--raw", "-Sdisable", "-Sqrcode.enable"]);
-    let ran = zbarimg.arg(picture).output();
-    let ran = ran.context("running zbarimg (Debian package zbar-tools)")?;
-    match ran.status.code() {
-        Some(0) => {
-            let text = String::from_utf8(ran.stdout).context("the code holds no text")?;
-            Ok(Some(text.trim().to_owned()))
-        }
-        Some(NO_CODE) => Ok(None),
-        other => bail!("zbarimg ended with {other:?}"),
-    }
-}
-
-/// Looks at the screen every second until it shows `wanted`; none for no code.
-fn wait_for_code(machine: &mut Qemu, name: &str, wanted: Option<&str>) -> Result<()> {
-    let picture = machine.folder().join(name);
-    let deadline = Instant::now() + DRAWN;
-    loop {
-        let seen = scan(machine, &picture)?;
-        if seen.as_deref() == wanted {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("{} shows {seen:?}, not {wanted:?}", picture.display());
-        }
-        // A screen tells nobody that it changed; the machine's end would be the end of the wait.
-        let ended = machine.console()?.wait_for_end(Duration::from_secs(1));
-        if ended.is_ok() {
-            bail!("the machine ended");
-        }
-    }
-}
 
 /// Two minutes: one boot, and the host's pause before it calls its hub again.
 #[test]
