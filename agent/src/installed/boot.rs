@@ -21,10 +21,16 @@ pub fn tell(paths: &Paths, events: &Events) -> Result<()> {
         serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
     let taken = path.with_extension("told.json");
     std::fs::rename(&path, &taken).with_context(|| format!("taking {}", path.display()))?;
+    let parts: Vec<_> = report
+        .parts
+        .iter()
+        .map(|(part, took)| format!("{part} {took}"))
+        .collect();
     events.note(format!(
-        "the initramfs reached the root of generation {} in {} ms",
+        "the initramfs reached the root of generation {} in {} ms: {}",
         report.generation,
-        report.left.saturating_sub(report.started)
+        report.left.saturating_sub(report.started),
+        parts.join(", ")
     ));
     for trouble in report.troubles {
         events.note(trouble);
@@ -46,6 +52,7 @@ mod tests {
             generation: 3,
             started: 1000,
             left: 1700,
+            parts: vec![("disk".to_owned(), 500), ("root".to_owned(), 190)],
             troubles: vec!["the data partition is not in use".to_owned()],
             ..BootReport::default()
         };
@@ -62,7 +69,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "the initramfs reached the root of generation 3 in 700 ms",
+                "the initramfs reached the root of generation 3 in 700 ms: disk 500, root 190",
                 "the data partition is not in use"
             ]
         );

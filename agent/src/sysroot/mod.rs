@@ -52,8 +52,19 @@ pub struct BootReport {
     /// Milliseconds since the kernel started, when this initramfs got control and when it left.
     pub started: u64,
     pub left: u64,
+    /// What that time went into, in order, with the milliseconds of each part.
+    pub parts: Vec<(String, u64)>,
     /// What is not as it should be though the host boots, for example a missing data partition.
     pub troubles: Vec<String>,
+}
+
+impl BootReport {
+    /// Ends a part of the way, which began where the one before it ended.
+    fn passed(&mut self, part: &str) {
+        let before: u64 = self.parts.iter().map(|(_, took)| took).sum();
+        let took = since_boot().saturating_sub(self.started + before);
+        self.parts.push((part.to_owned(), took));
+    }
 }
 
 /// Runs as PID 1 and never returns.
@@ -80,14 +91,18 @@ fn boot(started: u64) -> Result<Infallible> {
         ..BootReport::default()
     };
     let disk = partition::find(&target.system)?;
+    report.passed("disk");
     mount_system(&disk.system)?;
     let root = Path::new(ROOT);
     mount_images(&target, root)?;
+    report.passed("root");
     if let Err(err) = mount_esp(disk.esp.as_deref()) {
         report.troubles.push(format!("{err:#}"));
     }
+    report.passed("boot partition");
     let system = Path::new(SYSTEM);
     let site = etc::render(system, root, target.generation)?;
+    report.passed("settings");
     report.troubles.extend(site.troubles);
     report.troubles.extend(var::mount_all(
         disk.data.as_deref(),
@@ -97,6 +112,7 @@ fn boot(started: u64) -> Result<Infallible> {
     )?);
     report.troubles.extend(homes::make_all(&site.homes, root));
     mask_services()?;
+    report.passed("data");
     for trouble in &report.troubles {
         say::everywhere(&format!("burin: {trouble}"));
     }
