@@ -68,7 +68,7 @@ impl Source {
     }
 }
 
-/// 75 bits and a check character, shown as `K7QF-2M9X-0TRD-8HWN`.
+/// 75 bits and a check character, shown as `4D43-BPQZ-XXWD-6PRN`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostId(String);
@@ -76,7 +76,7 @@ pub struct HostId(String);
 /// Why a text is not a host ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostIdError {
-    #[error("a host ID has 16 characters in four groups, like K7QF-2M9X-0TRD-8HWN; this has {0}")]
+    #[error("a host ID has 16 characters in four groups, like 4D43-BPQZ-XXWD-6PRN; this has {0}")]
     Length(usize),
     #[error("`{0}` does not occur in a host ID")]
     Character(char),

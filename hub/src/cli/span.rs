@@ -15,7 +15,7 @@ impl FromStr for Span {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         let factor = match unit {
-            "" | "s" => 1,
+            "s" => 1,
             "m" => 60,
             "h" => 3600,
             "d" => 24 * 3600,
@@ -35,7 +35,7 @@ mod tests {
     fn times_are_read_as_people_write_them() {
         for (text, want) in [
             ("90s", Some(90)),
-            ("90", Some(90)),
+            ("90", None),
             ("10m", Some(600)),
             ("36h", Some(129_600)),
             ("7d", Some(604_800)),

@@ -11,7 +11,7 @@ use crate::admin::types::{ActRequest, AssignRequest, AssignmentInfo, EventInfo, 
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  burin-hub --data ./hub assign K7QF-2M9X-0TRD-8HWN retail\n  burin-hub --data ./hub assign K7QF-2M9X-0TRD-8HWN retail@1.4.0 --disk S4EVNX0R --wipe"
+    after_help = "Examples:\n  burin-hub --data ./hub assign 4D43-BPQZ-XXWD-6PRN retail\n  burin-hub --data ./hub assign 4D43-BPQZ-XXWD-6PRN retail@1.4.0 --disk S4EVNX0R --wipe"
 )]
 pub(crate) struct AssignCommand {
     /// The host's ID or uid.
@@ -64,7 +64,7 @@ pub(crate) enum HostCommand {
     List,
     /// Show one host.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub host show K7QF-2M9X-0TRD-8HWN --json"
+        after_help = "Example:\n  burin-hub --data ./hub host show 4D43-BPQZ-XXWD-6PRN --json"
     )]
     Show {
         /// The host's ID or uid.
@@ -72,7 +72,7 @@ pub(crate) enum HostCommand {
     },
     /// Announce a host by ID, UUID, serial or key, before or after it calls.
     #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub host preauth K7QF-2M9X-0TRD-8HWN --key 3BGTS77Z\n  burin-hub --data ./hub host preauth 6A8D0F6C-9D9C-4C0B-8F2E-0D4C6E1B7A55 --profile retail"
+        after_help = "Examples:\n  burin-hub --data ./hub host preauth 4D43-BPQZ-XXWD-6PRN --key 3BGTS77Z\n  burin-hub --data ./hub host preauth 6A8D0F6C-9D9C-4C0B-8F2E-0D4C6E1B7A55 --profile retail"
     )]
     Preauth(preauths::PreauthCommand),
     /// List the announced hosts.
@@ -85,7 +85,7 @@ pub(crate) enum HostCommand {
     },
     /// Let a pending host in whose key you have compared.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub host approve K7QF-2M9X-0TRD-8HWN --key 3BGTS77Z"
+        after_help = "Example:\n  burin-hub --data ./hub host approve 4D43-BPQZ-XXWD-6PRN --key 3BGTS77Z"
     )]
     Approve {
         /// The host's ID or uid.
@@ -249,7 +249,7 @@ fn text(host: &HostInfo) -> String {
 pub(crate) enum EventCommand {
     /// List events, oldest first.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub event list --host K7QF-2M9X-0TRD-8HWN"
+        after_help = "Example:\n  burin-hub --data ./hub event list --host 4D43-BPQZ-XXWD-6PRN"
     )]
     List {
         /// Only of this host (ID or uid).
