@@ -40,7 +40,7 @@ pub fn check(user_data: &[PathBuf], profile: Option<&Path>) -> Result<Report> {
     let mut texts = Vec::new();
     let mut unreadable = Vec::new();
     for path in user_data {
-        let read = read(path)?;
+        let read = read(path)?.and_then(|text| userdata::empty(&text).map_or(Ok(text), Err));
         unreadable.push(read.as_ref().err().cloned());
         texts.push(read.unwrap_or_default());
     }
@@ -148,6 +148,8 @@ mod tests {
     fn the_exit_code_tells_errors_from_warnings() {
         for (text, warnings, want) in [
             ("#cloud-config\n", Warnings::Fail, 0),
+            ("", Warnings::Pass, 2),
+            (" \n", Warnings::Pass, 2),
             ("#cloud-config\nstrict: true\n", Warnings::Pass, 0),
             ("#cloud-config\nstrict: true\n", Warnings::Fail, 1),
             ("#cloud-config\nbruin: {}\n", Warnings::Pass, 2),

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use burin_core::userdata;
 use serde::Serialize;
 
 use crate::initramfs::{self, BuildInfo};
@@ -200,7 +201,11 @@ fn read_user_data(path: &Path) -> Result<Vec<u8>> {
 
 /// A host that meets a mistake on site can only wait for a person, so none gets onto the medium.
 fn check_user_data(path: &Path, text: &str) -> Result<()> {
-    match burin_core::userdata::parse(text) {
+    let read = match userdata::empty(text) {
+        Some(problem) => Err(vec![problem]),
+        None => userdata::parse(text),
+    };
+    match read {
         Ok(data) => {
             for warning in data.warnings {
                 eprintln!("{}:{warning}", path.display());

@@ -229,6 +229,10 @@ fn bad_input_exits_with_2_names_the_place_and_builds_nothing() {
             ("user-data", &large, "does not fit in the area"),
         ),
         (
+            "nothing in user-data",
+            ("user-data", "", "user-data:1:1: error: the file is empty"),
+        ),
+        (
             "a mistake in user-data",
             (
                 "user-data",

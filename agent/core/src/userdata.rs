@@ -25,6 +25,16 @@ pub use sources::by_source;
 pub use stages::{Folder, StageFile, Step, When};
 pub use users::{Password, User};
 
+/// What is wrong with a file that a person named and that holds nothing at all: the program that
+/// should have written it failed. A host without user-data has no such file.
+#[must_use]
+pub fn empty(text: &str) -> Option<Problem> {
+    text.trim().is_empty().then(|| {
+        Problem::error(1, 1, "the file is empty".to_owned())
+            .expected("user-data, which begins with `#cloud-config`")
+    })
+}
+
 /// A text that must not be seen: `Debug` and `Display` hide it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

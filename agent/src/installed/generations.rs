@@ -145,3 +145,31 @@ pub fn create(
     file::sync_folder(&folder)?;
     file::sync_folder(&paths.system)
 }
+
+/// A generation for tests.
+#[cfg(test)]
+pub(crate) mod sample {
+    use burin_core::generations::{Content, Generation, Reason, State};
+
+    pub(crate) fn generation(number: u64, state: State) -> Generation {
+        let content = Content {
+            number,
+            profile: String::new(),
+            version: String::new(),
+            layers: Vec::new(),
+            root: String::new(),
+            agent: String::new(),
+            kernel_release: String::new(),
+            kernel: String::new(),
+            initramfs: String::new(),
+            cmdline: String::new(),
+            kubernetes: String::new(),
+            reason: Reason::Install,
+            made: 0,
+        };
+        Generation {
+            state,
+            ..Generation::staged(content)
+        }
+    }
+}

@@ -186,29 +186,8 @@ fn damaged(mut log: impl Read) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burin_core::generations::{Content, Reason, State};
-
-    fn generation(number: u64, state: State) -> Generation {
-        let content = Content {
-            number,
-            profile: String::new(),
-            version: String::new(),
-            layers: Vec::new(),
-            root: String::new(),
-            agent: String::new(),
-            kernel_release: String::new(),
-            kernel: String::new(),
-            initramfs: String::new(),
-            cmdline: String::new(),
-            kubernetes: String::new(),
-            reason: Reason::Install,
-            made: 0,
-        };
-        Generation {
-            state,
-            ..Generation::staged(content)
-        }
-    }
+    use crate::installed::generations::sample::generation;
+    use burin_core::generations::State;
 
     #[test]
     fn falls_are_counted_in_a_row_of_one_generation() {

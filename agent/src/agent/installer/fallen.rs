@@ -222,29 +222,8 @@ impl Why {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burin_core::generations::{self as core, Content as Made, Reason};
-
-    fn generation(number: u64, state: State) -> Generation {
-        let content = Made {
-            number,
-            profile: String::new(),
-            version: String::new(),
-            layers: Vec::new(),
-            root: String::new(),
-            agent: String::new(),
-            kernel_release: String::new(),
-            kernel: String::new(),
-            initramfs: String::new(),
-            cmdline: String::new(),
-            kubernetes: String::new(),
-            reason: Reason::Install,
-            made: 0,
-        };
-        Generation {
-            state,
-            ..Generation::staged(content)
-        }
-    }
+    use crate::installed::generations::sample::generation;
+    use burin_core::generations as core;
 
     fn names(all: &[&str]) -> Vec<EntryName> {
         all.iter().filter_map(|it| EntryName::parse(it)).collect()
