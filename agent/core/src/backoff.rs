@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const FIRST: Duration = Duration::from_secs(5);
 /// The longest pause. A hub that was away for days is asked four times an hour.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// The shortest pause.
+const SHORTEST: Duration = Duration::from_millis(500);
 
 /// What trying the same thing again can bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +33,33 @@ pub fn pause(class: Class, attempt: u32, random: u64) -> Option<Duration> {
             let asked = asked.min(LONGEST);
             Some(asked + share(asked / 4, random))
         }
-        Class::Again => {
-            let doublings = attempt.saturating_sub(1).min(16);
-            let bound = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-            Some(share(bound, random).max(Duration::from_millis(500)))
-        }
+        Class::Again => Some(share(bound(attempt), random).max(SHORTEST)),
     }
+}
+
+/// As [`pause`], while the other side has not answered for `lasted`: no pause that this host chooses
+/// itself is longer than the outage so far, or [`FIRST`]. A host that drew some short pauses would
+/// otherwise come to long ones within a short outage; so it is back before the outage has lasted
+/// twice as long, and the hosts of a fleet still come spread over that time.
+pub fn pause_in_outage(
+    class: Class,
+    attempt: u32,
+    lasted: Duration,
+    random: u64,
+) -> Option<Duration> {
+    match class {
+        Class::Again => {
+            let bound = bound(attempt).min(lasted.max(FIRST));
+            Some(share(bound, random).max(SHORTEST))
+        }
+        class => pause(class, attempt, random),
+    }
+}
+
+/// Longest pause after so many failures.
+fn bound(attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(16);
+    FIRST.saturating_mul(1 << doublings).min(LONGEST)
 }
 
 fn share(whole: Duration, random: u64) -> Duration {
@@ -74,7 +97,46 @@ mod tests {
         assert_eq!(pause(Class::Never, 1, 0), None);
     }
 
+    #[test]
+    fn an_outage_bounds_the_pauses_within_it() {
+        for (attempt, lasted, bound) in [
+            (1, 0, 5),
+            (5, 3, 5),
+            (7, 90, 90),
+            (3, 90, 20),
+            (20, 3600, 900),
+        ] {
+            let lasted = Duration::from_secs(lasted);
+            assert_eq!(
+                pause_in_outage(Class::Again, attempt, lasted, bound * 1000),
+                Some(Duration::from_secs(bound)),
+                "attempt {attempt} after {lasted:?}"
+            );
+        }
+        let asked = Class::After(Duration::from_secs(60));
+        assert_eq!(
+            pause_in_outage(asked, 1, Duration::ZERO, 0),
+            Some(Duration::from_secs(60))
+        );
+    }
+
     proptest! {
+        #[test]
+        fn a_host_is_back_before_an_outage_has_lasted_twice_as_long(
+            outage in 5_u64..=450,
+            draws in proptest::collection::vec(any::<u64>(), 2000),
+        ) {
+            let outage = Duration::from_secs(outage);
+            let mut lasted = Duration::ZERO;
+            for (attempt, draw) in (1..).zip(draws) {
+                lasted += pause_in_outage(Class::Again, attempt, lasted, draw).unwrap();
+                if lasted >= outage {
+                    break;
+                }
+            }
+            prop_assert!(lasted >= outage && lasted <= outage * 2);
+        }
+
         #[test]
         fn a_pause_is_never_zero_and_never_longer_than_the_longest(attempt: u32, random: u64) {
             let pause = pause(Class::Again, attempt, random).unwrap();

@@ -8,7 +8,7 @@ use burin_api::dsse::PublicKey;
 use burin_api::event::Finding;
 use burin_api::message::{EnrollAnswer, KeyStore, Observed, Phase, RootDocument};
 use burin_api::root::Anchor;
-use burin_core::backoff::{Class, LONGEST, pause};
+use burin_core::backoff::{Class, LONGEST, pause_in_outage};
 use burin_core::clock;
 use burin_core::view::{Fact, Pending};
 use ring::signature::Ed25519KeyPair;
@@ -75,8 +75,18 @@ pub struct Link {
 struct Memory {
     /// Attempts that failed since the last answer.
     failures: u32,
+    /// When the first of them failed.
+    failing_since: Option<Instant>,
     /// Etag of the pending answer that the screen shows.
     held: Option<String>,
+}
+
+impl Memory {
+    /// The hub answered: what failed before is over.
+    fn answered(&mut self) {
+        self.failures = 0;
+        self.failing_since = None;
+    }
 }
 
 /// A session: its key lives in RAM and ends with the boot.
@@ -105,7 +115,12 @@ impl Link {
                         Class::Never => Class::After(LONGEST),
                         class => class,
                     };
-                    let wait = pause(class, memory.failures, random()).unwrap_or(LONGEST);
+                    let lasted = memory
+                        .failing_since
+                        .get_or_insert_with(Instant::now)
+                        .elapsed();
+                    let wait = pause_in_outage(class, memory.failures, lasted, random());
+                    let wait = wait.unwrap_or(LONGEST);
                     self.say(&problem, wait);
                     self.wait(wait, class, memory.failures).await;
                 }
@@ -136,7 +151,7 @@ impl Link {
                 Err(problem) if problem.code() == "limited" => {}
                 other => other?,
             }
-            memory.failures = 0;
+            memory.answered();
             self.rest(&session).await;
         }
     }
@@ -215,7 +230,7 @@ impl Link {
         let nonce = &greeting.answer.nonce;
         let envelope = messages::enroll(self, nonce, memory.held.take())?;
         let answer = client.send("enroll", &envelope, &greeting.root).await?;
-        memory.failures = 0;
+        memory.answered();
         let (text, wait) = match answer {
             EnrollAnswer::Accepted { host_uid } => {
                 self.keep(|registration| registration.host_uid = Some(host_uid.clone()));

@@ -11,7 +11,7 @@ use burin_api::dsse::{Envelope, Payload};
 use burin_api::event::{Event, EventKind};
 use burin_api::message::{EnrollAnswer, Observed, Phase, Refusal, SessionAnswer, Sync, SyncAnswer};
 use burin_api::token::Token;
-use burin_core::backoff::{Class, LONGEST, pause};
+use burin_core::backoff::{Class, LONGEST, pause_in_outage};
 use burin_fake_host::FakeHost;
 use rustls::ClientConfig;
 use tokio::time::sleep;
@@ -45,6 +45,8 @@ pub(super) struct Agent {
     round: u32,
     syncs: u64,
     failures: u32,
+    /// When the first of these failed.
+    failing_since: Option<Instant>,
 }
 
 enum Problem {
@@ -99,6 +101,7 @@ impl Agent {
             round: 0,
             syncs: 0,
             failures: 0,
+            failing_since: None,
         })
     }
 
@@ -114,8 +117,10 @@ impl Agent {
                 counts.failures += 1;
                 counts.problem = problem.text();
             });
-            let wait = pause(problem.class(), self.failures, random()).unwrap_or(LONGEST);
-            sleep(wait).await;
+            let since = self.failing_since.get_or_insert_with(Instant::now);
+            let (class, lasted) = (problem.class(), since.elapsed());
+            let wait = pause_in_outage(class, self.failures, lasted, random());
+            sleep(wait.unwrap_or(LONGEST)).await;
         }
     }
 
@@ -135,7 +140,7 @@ impl Agent {
             match self.sync(&mut way).await {
                 Ok(answer) => {
                     next = answer.next;
-                    self.failures = 0;
+                    self.answered();
                 }
                 // The session is fine, it was only too early.
                 Err(Problem::Refused(refusal)) if refusal.code == "limited" => {}
@@ -145,6 +150,12 @@ impl Agent {
             let jitter = random() % (u64::from(next) * 100 + 1);
             sleep(usual + Duration::from_millis(jitter)).await;
         }
+    }
+
+    /// What failed before is over.
+    fn answered(&mut self) {
+        self.failures = 0;
+        self.failing_since = None;
     }
 
     async fn hello(&mut self, way: &mut Way) -> Result<String, Problem> {
@@ -169,7 +180,7 @@ impl Agent {
         match self.send(way, "enroll", &envelope).await? {
             EnrollAnswer::Accepted { host_uid } => {
                 self.uid = Some(host_uid);
-                self.failures = 0;
+                self.answered();
                 self.site.tally.count(|counts| counts.accepted += 1);
                 Ok(())
             }
