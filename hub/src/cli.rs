@@ -15,6 +15,7 @@ pub use span::Span;
 
 use crate::client::{self, ClientCommand, Connection};
 use crate::db::Place;
+use crate::release::{self, command::ReleaseCommand};
 use crate::roots::{self, RootCommand};
 use crate::{serve, transfer};
 
@@ -54,6 +55,9 @@ enum Command {
     /// The root key, which says who speaks for the hub. It is not needed to run it.
     #[command(subcommand)]
     Root(RootCommand),
+    /// Sign published versions with a key that is kept off the hub.
+    #[command(subcommand)]
+    Release(ReleaseCommand),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -177,6 +181,11 @@ pub async fn run(cli: Cli) -> ExitCode {
             finish(done.await.map(|rows| eprintln!("{rows} rows imported")))
         }
         Command::Root(command) => finish(root(&cli.connection, &command, cli.json)),
+        Command::Release(command) => {
+            let mut output = client::Output::new(cli.json);
+            let done = release::command::run(command, &mut output);
+            client::end(done, &mut output)
+        }
         Command::Client(command) => client::run(&cli.connection, command, cli.json).await,
     }
 }
@@ -200,6 +209,13 @@ fn root(connection: &Connection, command: &RootCommand, json: bool) -> anyhow::R
         return Ok(());
     }
     println!("root document {}: {}", info.version, info.root);
+    for key in &info.release {
+        let profiles = match key.profiles.as_slice() {
+            [] => "every profile".to_owned(),
+            names => names.join(", "),
+        };
+        println!("release key sha256:{}: {profiles}", key.key.thumbprint()?);
+    }
     if let Some(file) = &info.leftover {
         println!("move the root key {} off this machine", file.display());
     }

@@ -155,6 +155,7 @@ fn create(folder: &Path) -> anyhow::Result<()> {
         hub_id: root.thumbprint.clone(),
         root: vec![root.public()],
         online: vec![online.public()],
+        release: Vec::new(),
         unprotected: true,
     };
     let chain = vec![root.seal(&document)?];

@@ -18,6 +18,7 @@ mod nonce;
 pub mod people;
 mod publish;
 mod registration;
+mod release;
 mod roots;
 pub mod routes;
 pub mod secret;

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use burin_api::dsse::Envelope;
 use burin_api::message::RootDocument;
+use burin_api::release::ReleaseKey;
 use burin_api::root::{self, Anchor};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::files::{self, Readers};
 use crate::keys::{CHAIN, HubKeys, NEXT_ONLINE, ONLINE, ROOT, SigningKey, seal_all};
+use crate::release::key::ReleaseKeys;
 
 /// Root documents that a host follows at most (and a hub makes).
 const MOST_VERSIONS: u32 = 1024;
@@ -27,24 +29,30 @@ pub(crate) enum RootCommand {
         #[arg(long, value_name = "FILE")]
         root_key: PathBuf,
     },
-    /// Sign the next root document: with another root key, another online key, or both.
+    /// Sign the next root document: another root key, another online key, other release keys.
     #[command(
-        after_help = "Examples:\n  burin-hub root rotate --data ./hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --new-online-key"
+        after_help = "Examples:\n  burin-hub root rotate --data ./hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --new-online-key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --add-release-key release.key.pub --release-profile retail"
     )]
-    Rotate {
-        /// The root key of now.
-        #[arg(long, value_name = "FILE")]
-        root_key: PathBuf,
-        /// Make another root key and write it there.
-        #[arg(long, value_name = "FILE")]
-        new_root_key: Option<PathBuf>,
-        /// Make another online key; hosts believe the one of now no longer.
-        #[arg(long)]
-        new_online_key: bool,
-    },
+    Rotate(Rotation),
     /// Show the newest root document.
     #[command(after_help = "Example:\n  burin-hub root show --data ./hub --json")]
     Show,
+}
+
+/// What the next root document changes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Rotation {
+    /// The root key of now.
+    #[arg(long, value_name = "FILE")]
+    root_key: PathBuf,
+    /// Make another root key and write it there.
+    #[arg(long, value_name = "FILE")]
+    new_root_key: Option<PathBuf>,
+    /// Make another online key; hosts believe the one of now no longer.
+    #[arg(long)]
+    new_online_key: bool,
+    #[command(flatten)]
+    release: ReleaseKeys,
 }
 
 /// What a command says of the newest root document.
@@ -56,6 +64,8 @@ pub(crate) struct RootInfo {
     pub(crate) root: String,
     /// The root key lies beside the database.
     pub(crate) unprotected: bool,
+    /// Keys that sign releases; hosts take signed releases only when there is one.
+    pub(crate) release: Vec<ReleaseKey>,
     /// The root key of a first start, as long as it lies in the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) leftover: Option<PathBuf>,
@@ -68,11 +78,7 @@ pub(crate) struct RootInfo {
 pub(crate) fn run(folder: &Path, command: &RootCommand) -> anyhow::Result<RootInfo> {
     match command {
         RootCommand::Init { root_key } => init(folder, root_key)?,
-        RootCommand::Rotate {
-            root_key,
-            new_root_key,
-            new_online_key,
-        } => rotate(folder, root_key, new_root_key.as_deref(), *new_online_key)?,
+        RootCommand::Rotate(rotation) => rotate(folder, rotation)?,
         RootCommand::Show => {}
     }
     info(folder, &newest(&chain(folder)?)?)
@@ -88,6 +94,7 @@ fn info(folder: &Path, document: &RootDocument) -> anyhow::Result<RootInfo> {
         hub_id: document.hub_id.clone(),
         root: format!("sha256:{}", key.thumbprint()?),
         unprotected: document.unprotected,
+        release: document.release.clone(),
         leftover: leftover(folder),
     })
 }
@@ -121,20 +128,23 @@ fn init(folder: &Path, root_key: &Path) -> anyhow::Result<()> {
         hub_id: root.public().thumbprint()?,
         root: vec![root.public()],
         online: vec![online.public()],
+        release: Vec::new(),
         unprotected: false,
     };
     write_chain(folder, &[root.seal(&document)?])
 }
 
-fn rotate(
-    folder: &Path,
-    root_key: &Path,
-    new_root_key: Option<&Path>,
-    new_online_key: bool,
-) -> anyhow::Result<()> {
+fn rotate(folder: &Path, rotation: &Rotation) -> anyhow::Result<()> {
+    let Rotation {
+        root_key,
+        new_root_key,
+        new_online_key,
+        release,
+    } = rotation;
     ensure!(
-        new_root_key.is_some() || new_online_key,
-        "say what is to be another: --new-root-key FILE, --new-online-key or both"
+        new_root_key.is_some() || *new_online_key || release.is_some(),
+        "say what is to be another: --new-root-key FILE, --new-online-key, --add-release-key KEY \
+         or --remove-release-key KEY"
     );
     let mut chain = chain(folder)?;
     let held = newest(&chain)?;
@@ -149,11 +159,12 @@ fn rotate(
         root_key.display(),
         held.version
     );
+    let release = release.apply(&held.release)?;
     let new = match new_root_key {
         Some(file) => Some(new_key(folder, file)?),
         None => None,
     };
-    let online = match new_online_key {
+    let online = match *new_online_key {
         true => Some(SigningKey::create(&folder.join(NEXT_ONLINE))?),
         false => None,
     };
@@ -165,6 +176,7 @@ fn rotate(
             Some(key) => vec![key.public()],
             None => held.online,
         },
+        release,
         unprotected: held.unprotected && new.is_none(),
     };
     let mut signers = vec![&old];
@@ -223,11 +235,57 @@ mod tests {
     use super::*;
 
     fn rotated(root_key: &Path, new: Option<&Path>, online: bool) -> RootCommand {
-        RootCommand::Rotate {
+        RootCommand::Rotate(Rotation {
             root_key: root_key.to_owned(),
             new_root_key: new.map(Path::to_owned),
             new_online_key: online,
-        }
+            release: ReleaseKeys::default(),
+        })
+    }
+
+    #[test]
+    fn release_keys_come_and_go_by_the_root_alone() {
+        let (hub, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, key) = (hub.path(), |name: &str| stick.path().join(name));
+        let root_key = key("root");
+        run(folder, &RootCommand::Init { root_key }).unwrap();
+        let public = crate::release::key::init(&key("release")).unwrap();
+        let change = |add: &[String], remove: &[String]| {
+            let release = ReleaseKeys {
+                add_release_key: add.to_vec(),
+                remove_release_key: remove.to_vec(),
+                release_profile: vec!["retail".to_owned()],
+            };
+            run(
+                folder,
+                &RootCommand::Rotate(Rotation {
+                    root_key: key("root"),
+                    release,
+                    ..Rotation::default()
+                }),
+            )
+        };
+        let file = key("release.pub").to_str().unwrap().to_owned();
+        let info = change(std::slice::from_ref(&file), &[]).unwrap();
+        assert_eq!((info.version, info.release.len()), (2, 1));
+        assert_eq!(info.release[0].key, public);
+        assert!(info.release[0].may_sign("retail") && !info.release[0].may_sign("other"));
+        assert!(
+            change(&[], &["00".repeat(32)]).is_err(),
+            "a key that is not listed"
+        );
+        let info = change(&[], &[public.thumbprint().unwrap()]).unwrap();
+        assert_eq!((info.version, info.release), (3, Vec::new()));
+        // A document without the root's signature, made by whoever holds the online key.
+        let held = newest(&chain(folder).unwrap()[..2]).unwrap();
+        let online = HubKeys::load_or_create(folder).unwrap().online;
+        let forged = RootDocument {
+            version: 3,
+            release: Vec::new(),
+            ..held.clone()
+        };
+        let forged = [online.seal(&forged).unwrap()];
+        assert!(root::follow(Anchor::Held(&held), &forged).is_err());
     }
 
     #[test]

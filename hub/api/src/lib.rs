@@ -11,5 +11,6 @@ pub mod dsse;
 pub mod event;
 pub mod host;
 pub mod message;
+pub mod release;
 pub mod root;
 pub mod token;

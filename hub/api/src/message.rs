@@ -6,6 +6,7 @@ use crate::desired::Desired;
 use crate::dsse::{Envelope, Payload, PublicKey};
 use crate::event::{Event, Finding, Progress};
 use crate::host::Evidence;
+use crate::release::ReleaseKey;
 
 /// The protocol's version, as in the path `/h/1/`.
 pub const PROTOCOL: u32 = 1;
@@ -63,6 +64,9 @@ pub struct RootDocument {
     pub root: Vec<PublicKey>,
     /// Keys that sign the hub's answers.
     pub online: Vec<PublicKey>,
+    /// Keys that sign releases. Where there is one, hosts take signed releases only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub release: Vec<ReleaseKey>,
     /// Whether the root key lies on the hub itself (made at its first start).
     #[serde(default)]
     pub unprotected: bool,

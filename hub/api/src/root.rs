@@ -119,6 +119,7 @@ mod tests {
             hub_id: "hub".to_owned(),
             root: listed.iter().map(|key| key.public_key()).collect(),
             online: vec![Token::from_seed([9; 16]).public_key()],
+            release: Vec::new(),
             unprotected: false,
         };
         Envelope::seal::<_, serde_json::Error>(&body, |message| {
@@ -163,10 +164,12 @@ mod tests {
                 Err(RootError::Signature { version: 2, .. })
             ));
         }
-        let skipped = [first, document(3, &[&b], &[&a, &b])];
-        assert_eq!(
-            follow(Anchor::FirstContact, &skipped).unwrap_err(),
-            RootError::Version { held: 1, found: 3 }
-        );
+        for found in [3, 5, u32::MAX] {
+            let skipped = [first.clone(), document(found, &[&b], &[&a, &b])];
+            assert_eq!(
+                follow(Anchor::FirstContact, &skipped).unwrap_err(),
+                RootError::Version { held: 1, found }
+            );
+        }
     }
 }

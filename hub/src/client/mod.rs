@@ -16,9 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use connect::Failure;
-use output::Output;
-pub(crate) use output::time;
+pub(crate) use connect::Failure;
+pub(crate) use output::{Output, time};
 
 /// Where the hub is and how it is known.
 #[derive(Debug, Args)]
@@ -81,7 +80,13 @@ pub(crate) enum ClientCommand {
 /// Runs a command to its exit code.
 pub(crate) async fn run(connection: &Connection, command: ClientCommand, json: bool) -> ExitCode {
     let mut output = Output::new(json);
-    match carry_out(connection, command, &mut output).await {
+    let done = carry_out(connection, command, &mut output).await;
+    end(done, &mut output)
+}
+
+/// The exit code of what was done, after saying why it was not.
+pub(crate) fn end(done: Result<(), Failure>, output: &mut Output) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output.failure(&failure);
