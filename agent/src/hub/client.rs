@@ -94,7 +94,8 @@ impl Client {
         }
         let peeked: HelloAnswer = envelope.peek().map_err(Problem::Signature)?;
         let root = root::follow(anchor, &peeked.root).map_err(Problem::Root)?;
-        let answer: HelloAnswer = open(&envelope, &root.online)?;
+        let key = signer(&envelope, &root.online)?;
+        let answer: HelloAnswer = envelope.open(&[key]).map_err(Problem::Signature)?;
         if answer.host_nonce != hello.host_nonce {
             return Err(Problem::Answer(
                 "it is an answer to another hello".to_owned(),
@@ -116,12 +117,14 @@ impl Client {
         body: &Envelope,
         root: &RootDocument,
     ) -> Result<A, Problem> {
-        let body = serde_json::to_vec(body).map_err(|err| Problem::Answer(err.to_string()))?;
-        let (ok, envelope) = self.call(path, body).await?;
+        let bytes = serde_json::to_vec(body).map_err(|err| Problem::Answer(err.to_string()))?;
+        let (ok, envelope) = self.call(path, bytes).await?;
+        let key = signer(&envelope, &root.online)?;
         if ok {
-            return open(&envelope, &root.online);
+            return envelope.open_answer(key, body).map_err(Problem::Signature);
         }
-        Err(Problem::Refused(open(&envelope, &root.online)?))
+        let refusal = envelope.open_refusal(key, body);
+        Err(Problem::Refused(refusal.map_err(Problem::Signature)?))
     }
 
     async fn call(&self, path: &str, body: Vec<u8>) -> Result<(bool, Envelope), Problem> {
@@ -147,15 +150,14 @@ impl Client {
     }
 }
 
-/// Opens an answer that any of the hub's online keys signed.
-fn open<T: Payload>(envelope: &Envelope, online: &[PublicKey]) -> Result<T, Problem> {
+/// The one of the hub's online keys that an answer says it is signed by.
+fn signer<'a>(envelope: &Envelope, online: &'a [PublicKey]) -> Result<&'a PublicKey, Problem> {
     let signed_by = |key: &&PublicKey| {
         key.thumbprint()
             .is_ok_and(|id| envelope.signatures.iter().any(|it| it.keyid == id))
     };
-    let key = online
+    online
         .iter()
         .find(signed_by)
-        .ok_or_else(|| Problem::Signature(DsseError::Missing("of the hub's own".to_owned())))?;
-    envelope.open(&[key]).map_err(Problem::Signature)
+        .ok_or_else(|| Problem::Signature(DsseError::Missing("of the hub's own".to_owned())))
 }

@@ -55,6 +55,8 @@ pub enum DsseError {
     Wrong(String),
     #[error("the payload does not parse: {0}")]
     Payload(String),
+    #[error("it answers another request")]
+    OtherRequest,
 }
 
 impl PublicKey {
@@ -164,6 +166,25 @@ impl Envelope {
         self.peek()
     }
 
+    /// SHA-256 of the payload's bytes, lower-case hex: what an answer repeats of its request. The
+    /// payload holds a nonce, or a session and its sequence number, so that no two are the same.
+    ///
+    /// # Errors
+    /// A payload that is not base 64.
+    pub fn digest(&self) -> Result<String, DsseError> {
+        let payload = self.decoded()?;
+        Ok(hex::encode(ring::digest::digest(
+            &ring::digest::SHA256,
+            &payload,
+        )))
+    }
+
+    fn decoded(&self) -> Result<Vec<u8>, DsseError> {
+        STANDARD
+            .decode(&self.payload)
+            .map_err(|_| DsseError::Encoding("the payload"))
+    }
+
     fn payload_bytes<T: Payload>(&self) -> Result<Vec<u8>, DsseError> {
         if self.payload_type != T::TYPE {
             return Err(DsseError::WrongType {
@@ -171,8 +192,6 @@ impl Envelope {
                 found: self.payload_type.clone(),
             });
         }
-        STANDARD
-            .decode(&self.payload)
-            .map_err(|_| DsseError::Encoding("the payload"))
+        self.decoded()
     }
 }

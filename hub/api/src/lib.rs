@@ -3,6 +3,7 @@
 //! Only values and byte formats live here. Messages from machines are read leniently: an unknown
 //! field is ignored and an unknown variant becomes `Unknown`, so that old and new versions talk.
 
+pub mod answer;
 pub mod base32;
 pub mod claim;
 pub mod code;

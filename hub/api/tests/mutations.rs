@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
-use burin_api::dsse::{Envelope, PublicKey};
-use burin_api::message::SessionAnswer;
+use burin_api::answer::Answer;
+use burin_api::dsse::{DsseError, Envelope, Payload, PublicKey};
+use burin_api::message::{Refusal, Rekey, SessionAnswer};
 use burin_api::token::Token;
 
 /// SplitMix64: the same mutations in every run (Steele, Lea, Flood: "Fast splittable pseudorandom
@@ -76,4 +77,79 @@ fn of_twenty_thousand_changed_answers_none_says_anything_else() {
     }
     // Two equal bytes swapped: the text is the same.
     assert!(refused > 19_000 && harmless < 1_000, "{refused} {harmless}");
+}
+
+fn sealed<T: Payload>(body: &T, by: &Token) -> Envelope {
+    Envelope::seal::<_, serde_json::Error>(body, |message| {
+        Ok(vec![(
+            by.public_key().thumbprint().unwrap(),
+            by.sign(message),
+        )])
+    })
+    .unwrap()
+}
+
+fn asked(nonce: &str) -> Envelope {
+    let key = Token::from_seed([5; 16]);
+    let body = Rekey {
+        nonce: nonce.to_owned(),
+        host_uid: "u".to_owned(),
+        public_key: key.public_key(),
+        reason: String::new(),
+    };
+    sealed(&body, &key)
+}
+
+fn refusal(request: String, code: &str) -> Answer<Refusal> {
+    let body = Refusal {
+        code: code.to_owned(),
+        message: "no".to_owned(),
+        retry_after: None,
+    };
+    Answer { request, body }
+}
+
+#[test]
+fn an_answer_is_good_for_its_own_request_only() {
+    let hub = Token::from_seed([3; 16]);
+    let key = hub.public_key();
+    let (one, other) = (asked("1"), asked("2"));
+    let body = SessionAnswer {
+        session: "s".to_owned(),
+        lifetime: 1,
+        interval: 1,
+        time: u64::MAX,
+    };
+    let bound = |request: String| {
+        let body = body.clone();
+        sealed(&Answer { request, body }, &hub)
+    };
+    let good = bound(one.digest().unwrap());
+    let opened = good.open_answer::<SessionAnswer>(&key, &one).unwrap();
+    assert_eq!(opened.time, u64::MAX);
+    for wrong in [
+        good.open_answer::<SessionAnswer>(&key, &other),
+        bound(String::new()).open_answer(&key, &one),
+        sealed(&body, &hub).open_answer(&key, &one),
+    ] {
+        assert_eq!(wrong.unwrap_err(), DsseError::OtherRequest);
+    }
+}
+
+#[test]
+fn a_refusal_is_good_for_its_own_request_or_says_that_nothing_could_be_read() {
+    let hub = Token::from_seed([3; 16]);
+    let key = hub.public_key();
+    let (one, other) = (asked("1"), asked("2"));
+    let digest = one.digest().unwrap();
+    for (request, code, asked, good) in [
+        (digest.clone(), "revoked", &one, true),
+        (digest.clone(), "revoked", &other, false),
+        (digest, "bad_request", &other, false),
+        (String::new(), "revoked", &one, false),
+        (String::new(), "bad_request", &one, true),
+    ] {
+        let said = sealed(&refusal(request.clone(), code), &hub).open_refusal(&key, asked);
+        assert_eq!(said.is_ok(), good, "{code} for {request:?}");
+    }
 }

@@ -137,15 +137,21 @@ impl FakeHost {
         Ok(answer.open(&[online])?)
     }
 
-    /// As [`Self::verified`]: what was asked for where the HTTP status says success, else a refusal.
+    /// What `request` asked for where the HTTP status says success, else a refusal.
     ///
     /// # Errors
-    /// As [`Self::verified`].
-    pub fn read<T: Payload>(&self, good: bool, answer: &Envelope) -> Result<Result<T, Refusal>> {
+    /// As [`Self::verified`], and an answer to another request.
+    pub fn read<T: Payload>(
+        &self,
+        request: &Envelope,
+        good: bool,
+        answer: &Envelope,
+    ) -> Result<Result<T, Refusal>> {
+        let online = self.online.as_ref().context("the host knows no hub yet")?;
         Ok(if good {
-            Ok(self.verified(answer)?)
+            Ok(answer.open_answer(online, request)?)
         } else {
-            Err(self.verified(answer)?)
+            Err(answer.open_refusal(online, request)?)
         })
     }
 

@@ -21,6 +21,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use burin_api::answer::Answer;
 use burin_api::dsse::{Envelope, MAX_ANSWER, MAX_REQUEST, Payload};
 
 use crate::routes::{Access, Routes};
@@ -47,27 +48,32 @@ type Caller = ConnectInfo<SocketAddr>;
 
 async fn hello_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
     let result = async { hello::answer(&hub, from.0.ip(), &body(request).await?) }.await;
-    reply(&hub, result)
+    // It echoes the host's nonce instead.
+    reply(&hub, String::new(), result)
 }
 
 async fn enroll_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
-    let result = async { enroll::answer(&hub, from.0.ip(), envelope(request).await?).await }.await;
-    reply(&hub, result)
+    let (digest, asked) = asked(request).await;
+    let result = async { enroll::answer(&hub, from.0.ip(), asked?).await }.await;
+    reply(&hub, digest, result)
 }
 
 async fn rekey_route(State(hub): State<Arc<Hub>>, request: Request) -> Response {
-    let result = async { rekey::answer(&hub, envelope(request).await?).await }.await;
-    reply(&hub, result)
+    let (digest, asked) = asked(request).await;
+    let result = async { rekey::answer(&hub, asked?).await }.await;
+    reply(&hub, digest, result)
 }
 
 async fn session_route(State(hub): State<Arc<Hub>>, request: Request) -> Response {
-    let result = async { session::answer(&hub, envelope(request).await?).await }.await;
-    reply(&hub, result)
+    let (digest, asked) = asked(request).await;
+    let result = async { session::answer(&hub, asked?).await }.await;
+    reply(&hub, digest, result)
 }
 
 async fn sync_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
-    let result = async { sync::answer(&hub, from.0.ip(), envelope(request).await?).await }.await;
-    reply(&hub, result)
+    let (digest, asked) = asked(request).await;
+    let result = async { sync::answer(&hub, from.0.ip(), asked?).await }.await;
+    reply(&hub, digest, result)
 }
 
 async fn body(request: Request) -> Result<Vec<u8>, Refused> {
@@ -85,9 +91,21 @@ async fn body(request: Request) -> Result<Vec<u8>, Refused> {
     Ok(bytes.to_vec())
 }
 
-async fn envelope(request: Request) -> Result<Envelope, Refused> {
-    serde_json::from_slice(&body(request).await?)
-        .map_err(|err| Refused::bad_request(format!("the body is not a DSSE envelope: {err}")))
+/// What a host asks, and the digest that its answer has to name.
+async fn asked(request: Request) -> (String, Result<Envelope, Refused>) {
+    match envelope(request).await {
+        Ok((digest, envelope)) => (digest, Ok(envelope)),
+        Err(refused) => (String::new(), Err(refused)),
+    }
+}
+
+async fn envelope(request: Request) -> Result<(String, Envelope), Refused> {
+    let envelope: Envelope = serde_json::from_slice(&body(request).await?)
+        .map_err(|err| Refused::bad_request(format!("the body is not a DSSE envelope: {err}")))?;
+    let digest = envelope
+        .digest()
+        .map_err(|err| Refused::bad_request(format!("the body is not a DSSE envelope: {err}")))?;
+    Ok((digest, envelope))
 }
 
 /// Counts a call of the door's limit.
@@ -98,10 +116,14 @@ fn door(hub: &Hub, ip: IpAddr, now: i64) -> Result<(), Refused> {
         .map_err(Refused::limited)
 }
 
-fn reply<T: Payload>(hub: &Hub, result: Result<T, Refused>) -> Response {
+fn reply<T: Payload>(hub: &Hub, request: String, result: Result<T, Refused>) -> Response {
+    let online = &hub.keys.online;
     let (status, sealed) = match result {
-        Ok(answer) => (StatusCode::OK, hub.keys.online.seal(&answer)),
-        Err(refused) => (refused.status, hub.keys.online.seal(&refused.body)),
+        Ok(body) => (StatusCode::OK, online.seal(&Answer { request, body })),
+        Err(refused) => {
+            let body = refused.body;
+            (refused.status, online.seal(&Answer { request, body }))
+        }
     };
     let bytes = sealed.and_then(|envelope| serde_json::to_vec(&envelope));
     match bytes {

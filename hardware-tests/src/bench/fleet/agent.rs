@@ -194,7 +194,7 @@ impl Agent {
         let asked = Instant::now();
         let (good, answer) = way.call("sync", json(&envelope)?).await?;
         let took = asked.elapsed();
-        let answer = self.host.read(good, &answer)??;
+        let answer = self.host.read(&envelope, good, &answer)??;
         self.syncs += 1;
         self.site.tally.synced(took, &mut self.round);
         Ok(answer)
@@ -207,7 +207,7 @@ impl Agent {
         envelope: &Envelope,
     ) -> Result<T, Problem> {
         let (good, answer) = way.call(message, json(envelope)?).await?;
-        Ok(self.host.read(good, &answer)??)
+        Ok(self.host.read(envelope, good, &answer)??)
     }
 
     /// What an installed host says that runs well.

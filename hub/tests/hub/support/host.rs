@@ -149,7 +149,7 @@ impl Host {
         self.send(site, "sync", &self.seal_sync(body)).await
     }
 
-    /// Sends an envelope; every answer must carry the hub's signature.
+    /// Sends an envelope; every answer must carry the hub's signature and be the one to this request.
     pub(crate) async fn send<T: Payload>(
         &self,
         site: &Site,
@@ -159,8 +159,8 @@ impl Host {
         let url = format!("{}/h/1/{message}", site.url);
         let answer = self.http.post(url).json(envelope).send().await.unwrap();
         let good = answer.status().is_success();
-        let envelope: Envelope = answer.json().await.unwrap();
-        self.read(good, &envelope).unwrap()
+        let said: Envelope = answer.json().await.unwrap();
+        self.read(envelope, good, &said).unwrap()
     }
 }
 
