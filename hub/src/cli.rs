@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 bad arguments or a bad document.
 
+mod people;
 mod span;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
+pub use people::{AdminCodes, PeopleOptions};
 pub use span::Span;
 
 use crate::client::{self, ClientCommand, Connection};
@@ -91,6 +93,8 @@ pub struct ServeArgs {
     pub webhook: Option<String>,
     /// Whether a claim made before the host's first call lets it in without a number.
     pub claims_without_number: bool,
+    /// How people log in.
+    pub people: PeopleOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -123,6 +127,8 @@ struct ServeOptions {
     /// number on its screen. Each is written to the audit log.
     #[arg(long)]
     claims_without_number: bool,
+    #[command(flatten)]
+    people: PeopleOptions,
 }
 
 /// Which database; the SQLite file of the data folder when nothing is said.
@@ -257,6 +263,7 @@ async fn serve_until_stopped(
         interval: options.interval,
         webhook: options.webhook,
         claims_without_number: options.claims_without_number,
+        people: options.people,
     };
     crate::files::allow_many_open()?;
     // Before it is ready: a signal that comes right after the ready line must be seen.

@@ -206,6 +206,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
 
 fn settings(args: &ServeArgs, public_url: String) -> Settings {
     Settings {
+        admins_need_codes: args.people.admins_need_codes(&public_url),
         public_url,
         replace_after: args.replace_after.0,
         interval: args.interval,

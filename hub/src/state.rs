@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) interval: Option<u32>,
     /// Whether a claim made before the host's first call lets it in without a number.
     pub(crate) claims_without_number: bool,
+    /// Whether an admin without one-time codes may do nothing but set them up.
+    pub(crate) admins_need_codes: bool,
 }
 
 /// A running hub.

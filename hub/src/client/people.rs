@@ -32,7 +32,7 @@ pub(crate) enum PersonCommand {
     Reset { name: String },
     /// Forget wrong passwords, so that a locked account may log in.
     Unlock { name: String },
-    /// Forget the seed of one-time codes, for somebody who lost the telephone.
+    /// Forget one-time and recovery codes, for somebody who lost both.
     ForgetCode { name: String },
     /// Close an account; every login of it ends.
     Close { name: String },

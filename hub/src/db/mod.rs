@@ -38,6 +38,7 @@ pub(crate) mod owner;
 pub(crate) mod people;
 pub(crate) mod preauths;
 pub(crate) mod profiles;
+pub(crate) mod recovery;
 pub(crate) mod registries;
 pub(crate) mod search;
 pub(crate) mod sessions;

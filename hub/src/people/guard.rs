@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::login::{IDLE, WHOLE, csrf};
+use super::login::{IDLE, WHOLE, csrf, stage_now};
 use super::{Actor, Role, Stage};
 use crate::admin::auth::same;
 use crate::admin::problem::Problem;
@@ -186,6 +186,11 @@ fn to_login(request: &Request) -> Response {
 /// A login that is not finished leads to its next step.
 fn unfinished(stage: Stage, is_page: bool) -> Response {
     let (page, code, detail) = match stage {
+        Stage::Enroll => (
+            "/account/codes",
+            "codes_required",
+            "this hub asks admins for one-time codes: log in with a browser and set them up",
+        ),
         Stage::Code => (
             "/login/code",
             "code_needed",
@@ -241,9 +246,11 @@ async fn actor(hub: &Hub, headers: &HeaderMap) -> Result<Option<(Actor, Sent)>, 
         accounts::touch_login(&mut tx, &hash, now).await?;
         tx.commit().await?;
     }
+    let role = role(&login.role)?;
+    let stage = Stage::parse(&login.stage);
     let actor = Actor {
-        role: role(&login.role)?,
-        stage: Stage::parse(&login.stage),
+        role,
+        stage: stage_now(hub, role, login.has_codes != 0, stage),
         name: login.person,
         csrf: csrf(&secret),
         login: Some(hash),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::StatusCode;
 
-use super::{Actor, Role, Stage, code, password};
+use super::{Actor, Role, Stage, code, password, recovery};
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::accounts::{self, LoginRow};
@@ -69,13 +69,13 @@ pub(crate) async fn log_in(
         people::unlock(&mut tx, &sha256(name.as_bytes())).await?;
         after_code(&person)
     };
-    let login = open(&mut tx, &person, stage, now).await?;
+    let login = open(hub, &mut tx, &person, stage, now).await?;
     audit::record(&mut tx, &person.name, "login", &caller, now).await?;
     tx.commit().await?;
     Ok(login)
 }
 
-/// The second step of a login: the one-time code. The login gets a new secret.
+/// The second step of a login: the one-time code, or a recovery code. The login gets a new secret.
 pub(crate) async fn enter_code(
     hub: &Hub,
     ip: IpAddr,
@@ -87,14 +87,16 @@ pub(crate) async fn enter_code(
     let mut tx = hub.db.begin().await?;
     refuse_locked(&mut tx, name, now).await?;
     let person = own(&mut tx, name).await?;
-    if !use_code(hub, &mut tx, &person, sent, now).await? {
+    if recovery::spend(&mut tx, name, sent).await? {
+        audit::record(&mut tx, name, "login.recovery-code", name, now).await?;
+    } else if !use_code(hub, &mut tx, &person, sent, now).await? {
         drop(tx);
         let caller = crate::limit::caller(ip);
         return Err(count_wrong(hub, name, &caller, "the code is wrong or was used before").await?);
     }
     people::unlock(&mut tx, &sha256(name.as_bytes())).await?;
     accounts::end_login(&mut tx, login).await?;
-    let login = open(&mut tx, &person, after_code(&person), now).await?;
+    let login = open(hub, &mut tx, &person, after_code(&person), now).await?;
     tx.commit().await?;
     Ok(login)
 }
@@ -142,7 +144,7 @@ pub(crate) async fn change_password(
     let mut tx = hub.db.begin().await?;
     people::set_password(&mut tx, name, &hash, false).await?;
     accounts::end_logins(&mut tx, name, "").await?;
-    let login = open(&mut tx, &person, Stage::Whole, now).await?;
+    let login = open(hub, &mut tx, &person, Stage::Whole, now).await?;
     audit::record(&mut tx, name, "password.change", name, now).await?;
     tx.commit().await?;
     Ok(login)
@@ -164,7 +166,18 @@ fn after_code(person: &PersonRow) -> Stage {
     }
 }
 
+/// How far a login has come that would be at `stage` by itself.
+pub(crate) fn stage_now(hub: &Hub, role: Role, has_codes: bool, stage: Stage) -> Stage {
+    let asked = hub.settings.admins_need_codes && role == Role::Admin && !has_codes;
+    if asked && stage == Stage::Whole {
+        Stage::Enroll
+    } else {
+        stage
+    }
+}
+
 async fn open(
+    hub: &Hub,
     conn: &mut Connection,
     person: &PersonRow,
     stage: Stage,
@@ -178,13 +191,15 @@ async fn open(
         stage: stage.name().to_owned(),
         created_at: now,
         seen_at: now,
+        has_codes: i64::from(person.totp.is_some()),
     };
     accounts::forget_logins(conn, now - IDLE, now - WHOLE).await?;
     accounts::insert_login(conn, &row).await?;
+    let role = Role::parse(&person.role).unwrap_or(Role::Viewer);
     Ok(Login {
         bearer: Secret::new(bearer),
-        stage,
-        role: Role::parse(&person.role).unwrap_or(Role::Viewer),
+        stage: stage_now(hub, role, person.totp.is_some(), stage),
+        role,
     })
 }
 

@@ -4,7 +4,7 @@ use super::{Actor, Role, password};
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::people::{self, PersonRow};
-use crate::db::{Connection, accounts, audit};
+use crate::db::{Connection, accounts, audit, recovery};
 use crate::secret::{Secret, random_text, sha256};
 use crate::state::Hub;
 
@@ -16,7 +16,7 @@ pub(crate) enum Change {
     Reset,
     /// Forgets wrong passwords.
     Unlock,
-    /// Forgets the seed of one-time codes, for somebody who lost the telephone.
+    /// Forgets the seed of one-time codes and the recovery codes, for somebody who lost both.
     ForgetCode,
     Close,
     Open,
@@ -116,7 +116,10 @@ pub(crate) async fn change(
             people::unlock(&mut tx, &sha256(name.as_bytes())).await?;
         }
         Change::Unlock => people::unlock(&mut tx, &sha256(name.as_bytes())).await?,
-        Change::ForgetCode => people::set_totp(&mut tx, name, None, 0).await?,
+        Change::ForgetCode => {
+            people::set_totp(&mut tx, name, None, 0).await?;
+            recovery::forget(&mut tx, name).await?;
+        }
         Change::Close => people::set_disabled(&mut tx, name, Some(now)).await?,
         Change::Open => people::set_disabled(&mut tx, name, None).await?,
     }

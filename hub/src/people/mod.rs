@@ -5,6 +5,7 @@ pub(crate) mod guard;
 pub(crate) mod login;
 pub(crate) mod manage;
 pub(crate) mod password;
+pub(crate) mod recovery;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -30,7 +31,7 @@ impl Role {
     /// The one rule of who may do what.
     pub fn may(self, permission: Permission) -> bool {
         match permission {
-            Permission::Enter | Permission::Renew | Permission::Own => true,
+            Permission::Enter | Permission::Renew | Permission::Secure | Permission::Own => true,
             Permission::See => matches!(self, Self::Admin | Self::Operator | Self::Viewer),
             Permission::Claim => matches!(self, Self::Admin | Self::Operator | Self::Technician),
             Permission::Operate => matches!(self, Self::Admin | Self::Operator),
@@ -61,6 +62,8 @@ pub enum Permission {
     Enter,
     /// To change one's own password, also the first one.
     Renew,
+    /// To set up one's own one-time codes.
+    Secure,
     /// One's own account.
     Own,
     /// Look at hosts, tokens, profiles, events.
@@ -80,6 +83,9 @@ pub(crate) enum Stage {
     Code,
     /// The password is known to somebody else and must be changed first.
     Password,
+    /// This hub asks for one-time codes, and the account has none yet. Never in the database: it
+    /// follows from the account.
+    Enroll,
     Whole,
 }
 
@@ -88,6 +94,7 @@ impl Stage {
         match self {
             Self::Code => "code",
             Self::Password => "password",
+            Self::Enroll => "enroll",
             Self::Whole => "whole",
         }
     }
@@ -97,6 +104,7 @@ impl Stage {
         match self {
             Self::Code => permission == Permission::Enter,
             Self::Password => matches!(permission, Permission::Enter | Permission::Renew),
+            Self::Enroll => matches!(permission, Permission::Enter | Permission::Secure),
             Self::Whole => true,
         }
     }
@@ -141,6 +149,7 @@ mod tests {
         let all = [
             P::Enter,
             P::Renew,
+            P::Secure,
             P::Own,
             P::See,
             P::Claim,
@@ -157,7 +166,7 @@ mod tests {
             (Role::Viewer, vec![P::See]),
         ] {
             for permission in all {
-                let want = more.contains(&permission) || all[..3].contains(&permission);
+                let want = more.contains(&permission) || all[..4].contains(&permission);
                 assert_eq!(role.may(permission), want, "{role:?} {permission:?}");
             }
             assert_eq!(Role::parse(role.name()), Some(role));
@@ -167,6 +176,8 @@ mod tests {
             assert_eq!(Stage::Code.may(permission), want, "{permission:?}");
             let want = want || permission == P::Renew;
             assert_eq!(Stage::Password.may(permission), want, "{permission:?}");
+            let want = matches!(permission, P::Enter | P::Secure);
+            assert_eq!(Stage::Enroll.may(permission), want, "{permission:?}");
             assert!(Stage::Whole.may(permission));
         }
         assert_eq!(Stage::parse("nonsense"), Stage::Code);

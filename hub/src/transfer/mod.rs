@@ -22,6 +22,7 @@ const TABLES: &[(&str, &str)] = &[
     ("counter", "name"),
     ("owner", "hub_id"),
     ("person", "name"),
+    ("recovery_code", "hash"),
     ("login", "id_hash"),
     ("login_failure", "name_hash"),
     ("api_key", "id"),

@@ -49,7 +49,7 @@ struct PasswordPage {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Next {
     #[serde(default)]
-    next: String,
+    pub(super) next: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,6 +130,7 @@ fn enter(opened: &Login, next: &str) -> Response {
     let to = match opened.stage {
         Stage::Code => format!("/login/code?next={}", encode(next)),
         Stage::Password => format!("/password?next={}", encode(next)),
+        Stage::Enroll => format!("/account/codes?next={}", encode(next)),
         Stage::Whole => match page::local(next) {
             "/" => home(opened.role).to_owned(),
             next => next.to_owned(),

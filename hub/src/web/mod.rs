@@ -47,10 +47,13 @@ pub(crate) fn routes() -> Routes {
         .asking(Access::Page(Permission::Renew))
         .add("GET", "/password", get(login::password_form))
         .add("POST", "/password", post(login::change_password))
+        .asking(Access::Page(Permission::Secure))
+        .add("GET", "/account/codes", get(account::enroll))
+        .add("POST", "/account/code/on", post(account::turn_on))
         .asking(Access::Page(Permission::Own))
         .add("GET", "/", get(login::begin))
         .add("GET", "/account", get(account::show))
-        .add("POST", "/account/code/on", post(account::turn_on))
+        .add("POST", "/account/recovery", post(account::renew_recovery))
         .add("POST", "/account/code/off", post(account::turn_off));
     administration(operation(claiming(sight(routes))))
 }

@@ -1,7 +1,9 @@
 //! Every route without a login, the login itself, forms.
 
 use crate::support::Site;
-use burin_hub::people::Permission::{self, Administer, Claim, Enter, Operate, Own, Renew, See};
+use burin_hub::people::Permission::{
+    self, Administer, Claim, Enter, Operate, Own, Renew, Secure, See,
+};
 use burin_hub::routes::{Access, Route};
 use burin_hub::serve::route_list;
 use reqwest::Method;
@@ -83,7 +85,7 @@ async fn every_role_reaches_what_it_may_and_nothing_else() {
             let (Access::Api(asks) | Access::Page(asks)) = route.access else {
                 continue;
             };
-            let may = matches!(asks, Enter | Renew | Own) || permissions.contains(&asks);
+            let may = matches!(asks, Enter | Renew | Secure | Own) || permissions.contains(&asks);
             let answer = ask(&site, &route, Some(key)).await;
             let status = answer.status().as_u16();
             let body = answer.text().await.unwrap();
@@ -122,6 +124,8 @@ async fn roles_are_held_to_what_they_are_for() {
         ("POST", "/announce", Operate),
         ("GET", "/metrics", See),
         ("POST", "/account/code/off", Own),
+        ("POST", "/account/recovery", Own),
+        ("POST", "/account/code/on", Secure),
     ] {
         assert_eq!(allowed(method, path), want, "{method} {path}");
     }

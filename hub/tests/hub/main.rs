@@ -9,6 +9,7 @@
 mod abuse;
 mod admission;
 mod claims;
+mod codes;
 mod commands;
 mod doors;
 mod heartbeat;

@@ -197,68 +197,6 @@ async fn a_write_by_cookie_needs_the_token_of_its_login() {
 }
 
 #[tokio::test]
-async fn one_time_codes_guard_a_login_and_are_good_once() {
-    let site = Site::start().await;
-    let mut browser = Browser::admin(&site).await;
-    let page = browser.get("/account").await.text;
-    let between = |text: &str, before: &str, after: &str| {
-        let rest = text.split(before).nth(1).unwrap();
-        rest.split(after).next().unwrap().to_owned()
-    };
-    let sealed = between(&page, "name=\"sealed\" value=\"", "\"");
-    let seed = between(&page, "<code class=\"key\">", "<").replace(' ', "");
-    let codes = Codes::new(&seed);
-    let fields = [("sealed", sealed.as_str()), ("code", "000000")];
-    assert_eq!(browser.post("/account/code/on", &fields).await.status, 422);
-    let used = codes.at(-1);
-    let fields = [("sealed", sealed.as_str()), ("code", used.as_str())];
-    assert_eq!(
-        browser.post("/account/code/on", &fields).await.location,
-        "/account?done=on"
-    );
-
-    let mut again = Browser::new(&site);
-    let next = again.log_in("admin", Browser::PASSWORD).await;
-    assert_eq!(next, "/login/code?next=");
-    assert_eq!(again.get("/hosts").await.location, "/login/code");
-    assert_eq!(again.get("/password").await.location, "/login/code");
-    for wrong in ["000000", used.as_str(), "nonsense"] {
-        assert_eq!(
-            again.post("/login/code", &[("code", wrong)]).await.status,
-            401,
-            "{wrong}"
-        );
-    }
-    let half = again.cookie.clone();
-    let code = codes.at(0);
-    assert_eq!(
-        again.post("/login/code", &[("code", &code)]).await.location,
-        "/hosts"
-    );
-    assert_ne!(again.cookie, half);
-    assert_eq!(again.get("/hosts").await.status, 200);
-    let replayed = again.post("/account/code/off", &[("code", &code)]).await;
-    assert_eq!(replayed.status, 422);
-}
-
-/// An authenticator.
-struct Codes(totp_rs::Totp);
-
-impl Codes {
-    fn new(seed: &str) -> Self {
-        let secret = totp_rs::Secret::try_from_base32(seed).unwrap();
-        Self(totp_rs::Builder::new().with_secret(secret).build().unwrap())
-    }
-
-    /// The code of so many steps from now.
-    fn at(&self, steps: i64) -> String {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let seconds = i64::try_from(since.unwrap().as_secs()).unwrap() + steps * 30;
-        self.0.generate(u64::try_from(seconds).unwrap()).to_string()
-    }
-}
-
-#[tokio::test]
 async fn an_account_that_changes_loses_its_logins_and_the_last_admin_stays() {
     let site = Site::start().await;
     let made = json!({ "name": "tech", "role": "technician" });

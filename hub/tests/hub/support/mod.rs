@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
-use burin_hub::cli::{ServeArgs, Span};
+use burin_hub::cli::{PeopleOptions, ServeArgs, Span};
 use burin_hub::serve::{self, Running};
 use serde_json::Value;
 
@@ -136,6 +136,7 @@ pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
         interval: None,
         claims_without_number: false,
         webhook: None,
+        people: PeopleOptions::default(),
     }
 }
 
