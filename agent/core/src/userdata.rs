@@ -20,6 +20,7 @@ use crate::identity::Naming;
 use crate::network::Network;
 use crate::yaml::{self, Problem, Reader};
 
+pub use burin::hub_url;
 pub use install::{Install, Then};
 pub use sources::by_source;
 pub use stages::{Folder, StageFile, Step, When};

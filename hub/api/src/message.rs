@@ -64,12 +64,26 @@ pub struct RootDocument {
     pub root: Vec<PublicKey>,
     /// Keys that sign the hub's answers.
     pub online: Vec<PublicKey>,
+    /// Online keys of before that are believed for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retiring: Vec<Retiring>,
+    /// Where hosts reach the hub, `https://host[:port]`, the best first; none: where user-data says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// Keys that sign releases. Where there is one, hosts take signed releases only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub release: Vec<ReleaseKey>,
     /// Whether the root key lies on the hub itself (made at its first start).
     #[serde(default)]
     pub unprotected: bool,
+}
+
+/// An online key that another one replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retiring {
+    pub key: PublicKey,
+    /// Until when its signatures are good, milliseconds since 1970.
+    pub until: u64,
 }
 
 /// Where a host keeps its identity key.
