@@ -36,6 +36,16 @@ pub fn empty(text: &str) -> Option<Problem> {
     })
 }
 
+/// What user-data without a hub leads to. It is no mistake: a site may add the hub in a later source.
+#[must_use]
+pub fn no_hub(data: &UserData) -> Option<Problem> {
+    data.hub.is_none().then(|| {
+        let text = "no hub is named: a host with this alone shows its facts and waits, and nothing \
+                    is installed";
+        Problem::warning(1, 1, text.to_owned()).expected("`burin.hub.url`")
+    })
+}
+
 /// A text that must not be seen: `Debug` and `Display` hide it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
