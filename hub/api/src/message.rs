@@ -7,6 +7,7 @@ use crate::dsse::{Envelope, Payload, PublicKey};
 use crate::event::{Event, Finding, Progress};
 use crate::host::Evidence;
 use crate::release::ReleaseKey;
+use crate::sealed::{Sealed, SealedSecrets};
 
 /// The protocol's version, as in the path `/h/1/`.
 pub const PROTOCOL: u32 = 1;
@@ -197,7 +198,7 @@ pub struct OpenSession {
     pub host_uid: String,
     /// Ed25519; signs every [`Sync`].
     pub session_key: PublicKey,
-    /// X25519, hex; secrets are sealed to it.
+    /// X25519, 32 bytes as hex; secrets for this session are sealed to it.
     #[serde(default)]
     pub sealing_key: Option<String>,
     pub boot_id: String,
@@ -216,6 +217,9 @@ pub struct SessionAnswer {
     /// Seconds between syncs.
     pub interval: u32,
     pub time: u64,
+    /// The hub's own X25519 key, 32 bytes as hex; what only the hub may read is sealed to it.
+    #[serde(default)]
+    pub sealing_key: Option<String>,
 }
 
 /// Where a host stands, in one word.
@@ -283,6 +287,12 @@ pub struct Sync {
     /// Hold the answer up to so many seconds (0..=25) until something changes.
     #[serde(default)]
     pub wait: u32,
+    /// Etag of the secrets that the host holds from this session.
+    #[serde(default)]
+    pub secrets: Option<String>,
+    /// The administrator's kubeconfig, sealed to the hub's key: once a session, and when it changed.
+    #[serde(default)]
+    pub kubeconfig: Option<Sealed>,
 }
 
 /// Answer to [`Sync`].
@@ -299,6 +309,9 @@ pub struct SyncAnswer {
     #[serde(default)]
     pub events_stored: Option<u64>,
     pub time: u64,
+    /// Present only when the host's session has a sealing key and holds others.
+    #[serde(default)]
+    pub secrets: Option<SealedSecrets>,
 }
 
 /// Any refusal, with HTTP status 4xx or 5xx. Signed like every answer.

@@ -9,6 +9,7 @@ mod matcher;
 mod modalias;
 mod refusal;
 mod rekey;
+mod secrets;
 mod session;
 mod sync;
 

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::message::{OpenSession, SessionAnswer};
+use burin_seal::PublicKey as SealingKey;
 
 use super::refusal::Refused;
 use crate::clock;
@@ -19,6 +20,9 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswe
     hub.nonces.check(&asked.nonce, now)?;
     if !matches!(asked.session_key, PublicKey::Ed25519(_)) {
         return Err(Refused::bad_request("the session key must be Ed25519"));
+    }
+    if let Some(Err(err)) = asked.sealing_key.as_deref().map(str::parse::<SealingKey>) {
+        return Err(Refused::bad_request(err.to_string()));
     }
     let mut tx = hub.db.begin().await?;
     let unknown = || {
@@ -60,6 +64,7 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswe
         lifetime: LIFETIME,
         interval: super::sync::interval(hub, now).await?,
         time: clock::wire(now),
+        sealing_key: Some(hub.vault.sealing.public().to_string()),
     })
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::desired::{self, Target};
 use super::refusal::Refused;
+use super::secrets;
 use super::session::admitted;
 use crate::clock;
 use crate::db::hosts::HostRow;
@@ -56,6 +57,7 @@ pub(super) async fn answer(
     // The writer is waited for below, and reading needs the connection meanwhile.
     drop(conn);
     admitted(&host.state)?;
+    secrets::check(&asked)?;
     let written = hub.heartbeats.write(Heartbeat {
         session: session.id.clone(),
         sequence: i64::try_from(asked.sequence).unwrap_or(i64::MAX),
@@ -69,10 +71,15 @@ pub(super) async fn answer(
         Err(HeartbeatError::Full) => return Err(Refused::limited(5)),
         Err(HeartbeatError::Database(err)) => return Err(Refused::database(&err)),
     }
+    if let Some(sealed) = &asked.kubeconfig {
+        secrets::keep(hub, &host.uid, sealed).await?;
+    }
     let stored = asked.events.iter().map(|event| event.sequence).max();
 
     let target = wait_for_change(hub, &host, &asked, changed).await?;
     let etag = target.as_ref().map(|target| target.etag.clone());
+    let held = asked.secrets.as_deref();
+    let secrets = secrets::news(hub, &session, target.as_ref(), held).await?;
     let mut desired = None;
     if let Some(target) = target.filter(|target| asked.etag.as_ref() != Some(&target.etag)) {
         let mut conn = hub.db.reader().acquire().await?;
@@ -85,6 +92,7 @@ pub(super) async fn answer(
         next: next(hub, asked.phase, now).await?,
         events_stored: stored,
         time: clock::wire(now),
+        secrets,
     })
 }
 
