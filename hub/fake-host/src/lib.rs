@@ -216,11 +216,25 @@ impl FakeHost {
     /// # Errors
     /// As [`Self::sign`].
     pub fn seal_session(&self, nonce: String, host_uid: &str) -> Result<Envelope> {
+        let key = self.sealing.as_ref().map(|key| key.public().to_string());
+        self.seal_session_with(nonce, host_uid, key.as_deref())
+    }
+
+    /// As [`Self::seal_session`], with anything for a sealing key.
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub fn seal_session_with(
+        &self,
+        nonce: String,
+        host_uid: &str,
+        sealing_key: Option<&str>,
+    ) -> Result<Envelope> {
         let body = OpenSession {
             nonce,
             host_uid: host_uid.to_owned(),
             session_key: ed25519(&self.session_key),
-            sealing_key: self.sealing.as_ref().map(|key| key.public().to_string()),
+            sealing_key: sealing_key.map(str::to_owned),
             boot_id: self.boot_id.clone(),
             hardware_digest: self.evidence.serial.clone(),
             key_store: self.key_store,

@@ -19,6 +19,7 @@ mod people;
 mod publishing;
 mod races;
 mod screens;
+mod sealed;
 mod servers;
 mod support;
 mod webhook;
