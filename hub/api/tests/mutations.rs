@@ -120,6 +120,7 @@ fn an_answer_is_good_for_its_own_request_only() {
         lifetime: 1,
         interval: 1,
         time: u64::MAX,
+        sealing_key: None,
     };
     let bound = |request: String| {
         let body = body.clone();
