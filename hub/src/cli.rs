@@ -17,6 +17,7 @@ pub use span::Span;
 
 use crate::client::{self, ClientCommand, Connection};
 use crate::db::Place;
+use crate::listen::Patience;
 use crate::release::{self, command::ReleaseCommand};
 use crate::roots::{self, RootCommand};
 use crate::{serve, transfer};
@@ -95,6 +96,8 @@ pub struct ServeArgs {
     pub claims_without_number: bool,
     /// How people log in.
     pub people: PeopleOptions,
+    /// What a caller may hold of the listener.
+    pub patience: Patience,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -222,9 +225,6 @@ fn root(connection: &Connection, command: &RootCommand, json: bool) -> anyhow::R
         };
         println!("release key sha256:{}: {profiles}", key.key.thumbprint()?);
     }
-    for address in &info.addresses {
-        println!("hosts reach the hub at {address}");
-    }
     if let Some(file) = &info.leftover {
         println!("move the root key {} off this machine", file.display());
     }
@@ -255,6 +255,7 @@ async fn serve_until_stopped(
     let data = connection
         .data
         .context("`serve` needs --data DIR: the folder of its database and keys")?;
+    crate::files::allow_many_open()?;
     let args = ServeArgs {
         database: options.database.place(&data)?,
         data,
@@ -267,8 +268,8 @@ async fn serve_until_stopped(
         webhook: options.webhook,
         claims_without_number: options.claims_without_number,
         people: options.people,
+        patience: Patience::of_this_process()?,
     };
-    crate::files::allow_many_open()?;
     // Before it is ready: a signal that comes right after the ready line must be seen.
     let stop = stop_signal()?;
     let running = serve::start(&args).await?;

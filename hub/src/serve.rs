@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use axum_server::tls_rustls::RustlsConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::auth;
@@ -28,8 +27,7 @@ use crate::people::{Permission, Role, password};
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
-use crate::vault::Vault;
-use crate::{admin, clock, host_api, metrics, people, web, webhook};
+use crate::{admin, clock, host_api, listen, metrics, people, web, webhook};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
 pub(crate) const ADMIN_FILE: &str = "admin.json";
@@ -189,13 +187,12 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         started_at: clock::now_ms(),
         changed: tokio::sync::watch::Sender::new(0),
         seed_key: SeedKey::load_or_create(folder)?,
-        vault: Vault::load_or_create(folder)?,
         matchers: tokio::sync::watch::Sender::new(0),
         hashing: tokio::sync::Semaphore::new(2),
     });
     let teller = webhook::start(&hub, args.webhook.as_deref(), folder)?;
     let handle = axum_server::Handle::new();
-    let task = listen_with(listener, tls, router(&hub), handle.clone()).await?;
+    let task = listen::listen(listener, tls, router(&hub), args.patience, handle.clone()).await?;
     Ok(Running {
         ready,
         handle,
@@ -214,24 +211,6 @@ fn settings(args: &ServeArgs, public_url: String) -> Settings {
         interval: args.interval,
         claims_without_number: args.claims_without_number,
     }
-}
-
-async fn listen_with(
-    listener: std::net::TcpListener,
-    tls: Tls,
-    router: Router,
-    handle: axum_server::Handle<SocketAddr>,
-) -> anyhow::Result<tokio::task::JoinHandle<std::io::Result<()>>> {
-    let chain = tls.chain_pem.into_bytes();
-    let key = tls.key_pem.reveal().as_bytes().to_vec();
-    let config = RustlsConfig::from_pem(chain, key)
-        .await
-        .context("reading the hub's certificate and key")?;
-    let server = axum_server::from_tcp_rustls(listener, config)
-        .context("listening with TLS")?
-        .handle(handle)
-        .serve(router.into_make_service_with_connect_info::<SocketAddr>());
-    Ok(tokio::spawn(server))
 }
 
 fn tls(args: &ServeArgs, url: &str, listen: SocketAddr) -> anyhow::Result<Tls> {

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod checks;
 pub mod clock;
 pub mod cost;
+pub mod display;
 pub mod efi;
 pub mod elf;
 pub mod eltorito;

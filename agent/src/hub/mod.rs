@@ -6,7 +6,6 @@ mod link;
 mod messages;
 mod pauses;
 mod problem;
-mod session;
 mod settings;
 mod tls;
 

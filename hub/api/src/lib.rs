@@ -14,5 +14,4 @@ pub mod host;
 pub mod message;
 pub mod release;
 pub mod root;
-pub mod sealed;
 pub mod token;

@@ -71,6 +71,14 @@ impl IntoResponse for Problem {
 
 impl From<anyhow::Error> for Problem {
     fn from(err: anyhow::Error) -> Self {
+        if err
+            .chain()
+            .filter_map(|cause| cause.downcast_ref())
+            .any(crate::db::is_unkeepable)
+        {
+            let detail = "a text in the request holds a character that cannot be kept (U+0000)";
+            return Self::bad_input(detail);
+        }
         tracing::error!("an admin's request failed: {err:#}");
         let detail = "the hub could not do it; its log says why";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)

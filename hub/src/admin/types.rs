@@ -170,18 +170,6 @@ pub(crate) struct RegistryEntry {
     /// The one token service that may see its credentials.
     #[serde(default)]
     pub(crate) token_realm: Option<String>,
-    /// Whose credentials the hub has for it; without effect where a registry is listed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) username: Option<String>,
-}
-
-/// What the hub logs in to a registry with.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CredentialRequest {
-    pub(crate) username: String,
-    #[schema(value_type = String)]
-    pub(crate) password: Secret,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -225,26 +213,6 @@ pub(crate) struct AssignRequest {
 pub(crate) struct ActRequest {
     /// For `approve`: the key on the host's screen, from its first 8 characters on.
     pub(crate) key: String,
-}
-
-/// Where the cluster of a kubeconfig is for whoever asks for it.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct KubeconfigRequest {
-    /// A name or IP address, perhaps with a port; the address that the host calls from when absent.
-    pub(crate) address: Option<String>,
-}
-
-/// The administrator's kubeconfig of a host's cluster.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct KubeconfigAnswer {
-    /// YAML.
-    #[schema(value_type = String)]
-    pub(crate) kubeconfig: Secret,
-    /// Where it says that the cluster is.
-    pub(crate) server: String,
-    /// When the host sent it.
-    pub(crate) received_at: i64,
 }
 
 /// By what a host was let in.

@@ -2,15 +2,13 @@
 
 use burin_api::desired::DiskChoice;
 use burin_api::event::Severity;
+use burin_core::display::plain;
 use clap::{Args, Subcommand};
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
 use super::preauths;
-use crate::admin::types::{
-    ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, KubeconfigAnswer,
-    KubeconfigRequest, Page,
-};
+use crate::admin::types::{ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, Page};
 
 #[derive(Debug, Args)]
 #[command(
@@ -97,17 +95,6 @@ pub(crate) enum HostCommand {
         #[arg(long, value_name = "KEY")]
         key: String,
     },
-    /// Print the administrator's kubeconfig of a host's cluster. Each time is audited.
-    #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub host kubeconfig 4D43-BPQZ-XXWD-6PRN > edge.kubeconfig\n  burin-hub --data ./hub host kubeconfig 4D43-BPQZ-XXWD-6PRN --address edge.example:16443"
-    )]
-    Kubeconfig {
-        /// The host's ID or uid.
-        host: String,
-        /// Where you reach the cluster, when that is not the address that the host calls from.
-        #[arg(long, value_name = "HOST[:PORT]")]
-        address: Option<String>,
-    },
     /// Turn a pending host away.
     Deny { host: String },
     /// End a host's rights at once; its key is never accepted again.
@@ -150,12 +137,6 @@ pub(super) async fn run(
         HostCommand::Preauth(args) => return preauths::create(client, args, output).await,
         HostCommand::Preauths => return preauths::list(client, output).await,
         HostCommand::Withdraw { id } => return preauths::withdraw(client, &id, output).await,
-        HostCommand::Kubeconfig { host, address } => {
-            let path = format!("/api/v1/hosts/{host}/kubeconfig");
-            let request = KubeconfigRequest { address };
-            let answer: KubeconfigAnswer = client.post(&path, &request).await?;
-            return output.show(&answer, |answer| answer.kubeconfig.reveal().to_owned());
-        }
         HostCommand::Approve { host, key } => {
             return act(client, &host, "approve", key, output).await;
         }
@@ -222,6 +203,11 @@ fn row(host: &HostInfo) -> Vec<String> {
     ]
 }
 
+/// One line, whatever line feeds are in what the host said.
+fn single(line: &str) -> String {
+    plain(line).trim_end().to_owned() + "\n"
+}
+
 fn text(host: &HostInfo) -> String {
     let mut text = table(
         &[
@@ -241,7 +227,7 @@ fn text(host: &HostInfo) -> String {
         "uid {}, {} {} (serial {}), {}, from {}\n",
         host.uid, evidence.vendor, evidence.product, evidence.serial, host.arch, host.address
     );
-    text.push_str(&line);
+    text.push_str(&single(&line));
     text.push_str(&format!("key {}\n", host.key));
     if let Some(admission) = &host.admission {
         let line = format!(
@@ -259,7 +245,7 @@ fn text(host: &HostInfo) -> String {
                 "{}: {}, needed {}. {}\n",
                 finding.name, finding.measured, finding.required, finding.advice
             );
-            text.push_str(&line);
+            text.push_str(&single(&line));
         }
     }
     text

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use burin_core::display::{disturbs, plain};
 use serde::Serialize;
 
 use super::connect::Failure;
@@ -23,13 +24,13 @@ impl Output {
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
-        let line = if self.json {
-            serde_json::to_string(value).map_err(anyhow::Error::from)?
+        let shown = if self.json {
+            escaped(&serde_json::to_string(value).map_err(anyhow::Error::from)?)
         } else {
-            text(value)
+            lines(&text(value))
         };
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{}", line.trim_end())
+        writeln!(out, "{}", shown.trim_end())
             .and_then(|()| out.flush())
             .map_err(|err| Failure::Other(anyhow::Error::from(err).context("printing the result")))
     }
@@ -41,22 +42,50 @@ impl Output {
                 Failure::Refused(problem) => serde_json::json!(problem),
                 other => serde_json::json!({ "type": "client", "detail": other.to_string() }),
             };
-            eprintln!("{problem}");
+            eprintln!("{}", escaped(&problem.to_string()));
             return;
         }
-        eprintln!("burin-hub: {failure}");
+        eprintln!("burin-hub: {}", lines(&failure.to_string()));
         if let Failure::Refused(problem) = failure {
             for error in &problem.errors {
-                eprintln!("  {error}");
+                eprintln!("  {}", plain(error));
             }
         }
     }
 }
 
+/// Text for a terminal: what hosts say of themselves is in it.
+fn lines(text: &str) -> String {
+    let stays = |c: char| matches!(c, '\n' | '\t') || !disturbs(c);
+    text.chars()
+        .map(|c| if stays(c) { c } else { ' ' })
+        .collect()
+}
+
+/// JSON that a terminal may show, too: outside of strings there is nothing to escape.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if disturbs(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Columns that line up.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.len()).collect();
-    for row in rows {
+    // A line feed in a cell could make up a row of its own.
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| plain(cell)).collect())
+        .collect();
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -69,7 +98,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         text.trim_end().to_owned() + "\n"
     };
     let mut text = line(&mut head.iter().copied());
-    for row in rows {
+    for row in &rows {
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text
@@ -105,6 +134,26 @@ mod tests {
         ] {
             assert_eq!(time(ms), want);
         }
+    }
+
+    #[test]
+    fn what_hosts_say_moves_no_cursor_and_makes_no_row() {
+        let rows = [vec![
+            "a\x1b[2J\nb\u{202e}c".to_owned(),
+            "d\u{9b}0m".to_owned(),
+        ]];
+        let shown = lines(&table(&["A", "B"], &rows));
+        assert_eq!(shown.lines().count(), 2, "{shown:?}");
+        assert!(
+            !shown.chars().any(|c| c != '\n' && disturbs(c)),
+            "{shown:?}"
+        );
+
+        let value = serde_json::json!({ "a": "\u{1f600}\u{9b}2J\u{202e}\u{e0041}\n\x7f" });
+        let json = escaped(&value.to_string());
+        assert!(!json.chars().any(disturbs), "{json:?}");
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, value);
     }
 
     #[test]

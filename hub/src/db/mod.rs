@@ -30,10 +30,8 @@ pub(crate) mod assignments;
 pub(crate) mod audit;
 pub(crate) mod claims;
 pub(crate) mod counters;
-pub(crate) mod credentials;
 pub(crate) mod events;
 pub(crate) mod hosts;
-pub(crate) mod kubeconfigs;
 pub(crate) mod live;
 pub(crate) mod nonces;
 pub(crate) mod owner;
@@ -219,13 +217,30 @@ pub(crate) fn passes(err: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
         // Serialization failures and deadlocks, a lock or the statement's time not got, resources
         // used up, and what an administrator's stop or restart causes.
-        _ => server::code(err).is_some_and(|code| {
-            matches!(&*code, "40001" | "40P01" | "55P03" | "57014")
-                || ["08", "53", "57P"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
+        _ => server::code(err).is_some_and(|code| match code.len() {
+            5 => {
+                matches!(&*code, "40001" | "40P01" | "55P03" | "57014")
+                    || ["08", "53", "57P"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
+            }
+            _ => sqlite_passes(&code),
         }),
     }
+}
+
+/// Whether somebody asked for a text that PostgreSQL keeps in no column, which is one with a NUL
+/// (`character_not_in_repertoire`).
+pub(crate) fn is_unkeepable(err: &sqlx::Error) -> bool {
+    server::code(err).as_deref() == Some("22021")
+}
+
+/// SQLite's numbers: the low byte says what it is, the rest where. Another program holds the file
+/// (`SQLITE_BUSY`, `SQLITE_LOCKED`), or its disk is full or failed (`SQLITE_FULL`, `SQLITE_IOERR`)
+/// until somebody made room.
+fn sqlite_passes(code: &str) -> bool {
+    let number = code.parse::<u32>();
+    number.is_ok_and(|number| matches!(number & 0xff, 5 | 6 | 10 | 13))
 }
 
 /// `($1, $2), ($3, $4)`: the parameters of several rows.

@@ -269,8 +269,17 @@ impl<'a> Caller<'a> {
             hosts::forget_silent(conn, host_id, self.now - SILENT).await?;
             same = hosts::count_pending(conn, host_id).await?.0;
         }
-        if same >= PENDING_PER_HOST_ID || all >= PENDING_PER_HUB {
-            return Err(Refused::limited(300));
+        if same >= PENDING_PER_HOST_ID {
+            return Err(Refused::full(format!(
+                "{same} hosts wait with the host ID {host_id}; deny those in the hub that are none of \
+                 yours, or give this one a host.id of its own in its user-data"
+            )));
+        }
+        if all >= PENDING_PER_HUB {
+            return Err(Refused::full(format!(
+                "{all} hosts wait for somebody to let them in; deny those in the hub that are none of \
+                 yours"
+            )));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::admission::Known;
 use super::caller::{self, Caller};
 use super::refusal::Refused;
+use super::said;
 use crate::clock;
 use crate::db::{claims, from_json, hosts, tokens};
 use crate::registration::challenge;
@@ -33,7 +34,7 @@ pub(super) async fn answer(
 ) -> Result<EnrollAnswer, Refused> {
     let now = clock::now_ms();
     super::door(hub, ip, now)?;
-    let enroll: Enroll = envelope.peek().map_err(|err| Refused::signature(&err))?;
+    let enroll: Enroll = said::peeked(&envelope)?;
     check_form(&enroll)?;
     hub.nonces.check(&enroll.nonce, now)?;
     // Before the one writer is taken: a forged request shall cost nobody else anything.
@@ -59,9 +60,11 @@ pub(super) async fn answer(
         .transpose()?;
     let mut signers = vec![&enroll.public_key];
     signers.extend(&token_key);
-    let enroll: Enroll = envelope
-        .open(&signers)
-        .map_err(|err| Refused::signature(&err))?;
+    let enroll: Enroll = said::opened(&envelope, &signers).inspect_err(|refused| {
+        // Somebody knows the public id of a token, and not its seed.
+        let id = token.as_ref().map_or("", |token| token.id.as_str());
+        tracing::warn!(token = id, from = %ip, "a host was refused: {}", refused.body.message);
+    })?;
     hub.nonces.spend(&hub.db, &enroll.nonce, now).await??;
 
     hosts::expire_pending(&mut tx, now - PENDING_LIFETIME).await?;
@@ -80,21 +83,13 @@ pub(super) async fn answer(
 
 /// Texts that go into the database and onto pages are short; nothing else is asked of them.
 fn check_form(enroll: &Enroll) -> Result<(), Refused> {
-    let fine = |text: &str, limit: usize| {
-        !text.is_empty() && text.len() <= limit && !text.chars().any(char::is_control)
-    };
-    for (name, text, limit) in [
+    said::check(&[
         ("host_id", &enroll.host_id, 64),
         ("host_id_source", &enroll.host_id_source, 64),
         ("boot_id", &enroll.boot_id, 64),
         ("agent", &enroll.agent, 64),
         ("arch", &enroll.arch, 16),
-    ] {
-        if !fine(text, limit) {
-            let message = format!("`{name}` must be 1 to {limit} printable characters");
-            return Err(Refused::bad_request(message));
-        }
-    }
+    ])?;
     if !matches!(enroll.public_key, PublicKey::EcdsaP256(_)) {
         return Err(Refused::bad_request("the identity key must be ECDSA P-256"));
     }

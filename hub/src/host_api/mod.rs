@@ -9,7 +9,7 @@ mod matcher;
 mod modalias;
 mod refusal;
 mod rekey;
-mod secrets;
+mod said;
 mod session;
 mod sync;
 

@@ -36,6 +36,11 @@ impl Refused {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", message).after(seconds)
     }
 
+    /// The list of those who wait has no place left.
+    pub(crate) fn full(message: String) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", message).after(300)
+    }
+
     pub(crate) fn session_unknown() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,

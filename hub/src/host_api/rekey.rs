@@ -5,6 +5,7 @@ use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::message::{Rekey, RekeyAnswer};
 
 use super::refusal::Refused;
+use super::said;
 use super::session::admitted;
 use crate::clock;
 use crate::db::hosts::{self, KeyRow};
@@ -13,15 +14,13 @@ use crate::state::Hub;
 
 pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer, Refused> {
     let now = clock::now_ms();
-    let asked: Rekey = envelope.peek().map_err(|err| Refused::signature(&err))?;
+    let asked: Rekey = said::peeked(&envelope)?;
     hub.nonces.check(&asked.nonce, now)?;
     if !matches!(asked.public_key, PublicKey::EcdsaP256(_)) {
         return Err(Refused::bad_request("the identity key must be ECDSA P-256"));
     }
     // Before the one writer is taken: a forged request shall cost nobody else anything.
-    let asked: Rekey = envelope
-        .open(&[&asked.public_key])
-        .map_err(|err| Refused::signature(&err))?;
+    let asked: Rekey = said::opened(&envelope, &[&asked.public_key])?;
     let thumbprint = asked
         .public_key
         .thumbprint()
@@ -36,15 +35,13 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer,
     let key = hosts::active_key(&mut tx, uid).await?.ok_or_else(unknown)?;
     if key.thumbprint != thumbprint {
         let old: PublicKey = from_json(&key.public_key)?;
-        envelope
-            .open::<Rekey>(&[&old, &asked.public_key])
-            .map_err(|err| Refused::signature(&err))?;
+        said::opened::<Rekey>(&envelope, &[&old, &asked.public_key])?;
     }
+    hub.nonces.spend(&hub.db, &asked.nonce, now).await??;
     hub.limits
         .session
         .take(uid, now)
         .map_err(Refused::limited)?;
-    hub.nonces.spend(&hub.db, &asked.nonce, now).await??;
     admitted(&host.state)?;
     let answer = RekeyAnswer {
         host_uid: uid.to_owned(),

@@ -3,12 +3,13 @@
 use axum::http::StatusCode;
 use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::message::{OpenSession, SessionAnswer};
-use burin_seal::PublicKey as SealingKey;
 
 use super::refusal::Refused;
+use super::said;
 use crate::clock;
+use crate::db::hosts::KeyRow;
 use crate::db::sessions::{self, SessionRow};
-use crate::db::{audit, from_json, hosts, to_json};
+use crate::db::{Connection, audit, from_json, hosts, to_json};
 use crate::state::Hub;
 
 /// Seconds.
@@ -16,34 +17,28 @@ const LIFETIME: u32 = 24 * 3600;
 
 pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswer, Refused> {
     let now = clock::now_ms();
-    let asked: OpenSession = envelope.peek().map_err(|err| Refused::signature(&err))?;
+    let asked: OpenSession = said::peeked(&envelope)?;
+    check_form(&asked)?;
     hub.nonces.check(&asked.nonce, now)?;
     if !matches!(asked.session_key, PublicKey::Ed25519(_)) {
         return Err(Refused::bad_request("the session key must be Ed25519"));
     }
-    if let Some(Err(err)) = asked.sealing_key.as_deref().map(str::parse::<SealingKey>) {
-        return Err(Refused::bad_request(err.to_string()));
-    }
+    // Before the one writer is taken: a forged request shall cost nobody else anything.
+    let mut conn = hub.db.reader().acquire().await?;
+    signer(&mut conn, &envelope, &asked).await?;
+    drop(conn);
+
     let mut tx = hub.db.begin().await?;
-    let unknown = || {
-        let message = format!("the hub knows no host {}; enroll again", asked.host_uid);
-        Refused::new(StatusCode::FORBIDDEN, "host_unknown", message).after(0)
-    };
+    let key = signer(&mut tx, &envelope, &asked).await?;
     let host = hosts::get(&mut tx, &asked.host_uid)
         .await?
-        .ok_or_else(unknown)?;
-    let key = hosts::active_key(&mut tx, &asked.host_uid)
-        .await?
-        .ok_or_else(unknown)?;
-    let identity: PublicKey = from_json(&key.public_key)?;
-    let asked: OpenSession = envelope
-        .open(&[&identity])
-        .map_err(|err| Refused::signature(&err))?;
+        .ok_or_else(|| unknown(&asked.host_uid))?;
+    // The nonce first: a replay must not use up what the host may ask for.
+    hub.nonces.spend(&hub.db, &asked.nonce, now).await??;
     hub.limits
         .session
         .take(&host.uid, now)
         .map_err(Refused::limited)?;
-    hub.nonces.spend(&hub.db, &asked.nonce, now).await??;
     admitted(&host.state)?;
 
     let row = row(&asked, key.thumbprint, now)?;
@@ -64,8 +59,40 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswe
         lifetime: LIFETIME,
         interval: super::sync::interval(hub, now).await?,
         time: clock::wire(now),
-        sealing_key: Some(hub.vault.sealing.public().to_string()),
     })
+}
+
+/// The host's key of now, which signed the request.
+async fn signer(
+    conn: &mut Connection,
+    envelope: &Envelope,
+    asked: &OpenSession,
+) -> Result<KeyRow, Refused> {
+    let key = hosts::active_key(conn, &asked.host_uid)
+        .await?
+        .ok_or_else(|| unknown(&asked.host_uid))?;
+    let identity: PublicKey = from_json(&key.public_key)?;
+    said::opened::<OpenSession>(envelope, &[&identity])?;
+    Ok(key)
+}
+
+fn unknown(uid: &str) -> Refused {
+    let message = format!("the hub knows no host {uid}; enroll again");
+    Refused::new(StatusCode::FORBIDDEN, "host_unknown", message).after(0)
+}
+
+/// What is kept of a session is short.
+fn check_form(asked: &OpenSession) -> Result<(), Refused> {
+    said::check(&[
+        ("host_uid", &asked.host_uid, 64),
+        ("boot_id", &asked.boot_id, 64),
+        ("hardware_digest", &asked.hardware_digest, 128),
+        ("agent", &asked.agent, 64),
+    ])?;
+    match &asked.sealing_key {
+        Some(key) => said::check(&[("sealing_key", key, 128)]),
+        None => Ok(()),
+    }
 }
 
 /// Whether a host in this state may open or use sessions.

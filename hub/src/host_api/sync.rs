@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::desired::{self, Target};
 use super::refusal::Refused;
-use super::secrets;
+use super::said;
 use super::session::admitted;
 use crate::clock;
 use crate::db::hosts::HostRow;
@@ -36,7 +36,7 @@ pub(super) async fn answer(
     envelope: Envelope,
 ) -> Result<SyncAnswer, Refused> {
     let now = clock::now_ms();
-    let asked: Sync = envelope.peek().map_err(|err| Refused::signature(&err))?;
+    let asked: Sync = said::peeked(&envelope)?;
     let changed = hub.changed.subscribe();
     let mut conn = hub.db.reader().acquire().await?;
     let session = sessions::get(&mut conn, &asked.session)
@@ -44,9 +44,14 @@ pub(super) async fn answer(
         .filter(|session| session.ended_at.is_none() && session.expires_at > now)
         .ok_or_else(Refused::session_unknown)?;
     let key: PublicKey = from_json(&session.public_key)?;
-    let asked: Sync = envelope
-        .open(&[&key])
-        .map_err(|err| Refused::signature(&err))?;
+    let asked: Sync = said::opened(&envelope, &[&key])?;
+    if i64::try_from(asked.sequence).is_ok_and(|number| number <= session.sequence) {
+        // Before it is counted: whoever has an old message must not use up what the host may send.
+        return Err(replayed(&asked, &session));
+    }
+    if let Some(etag) = &asked.etag {
+        said::check(&[("etag", etag, 128)])?;
+    }
     hub.limits
         .sync
         .take(&session.host_uid, now)
@@ -57,7 +62,6 @@ pub(super) async fn answer(
     // The writer is waited for below, and reading needs the connection meanwhile.
     drop(conn);
     admitted(&host.state)?;
-    secrets::check(&asked)?;
     let written = hub.heartbeats.write(Heartbeat {
         session: session.id.clone(),
         sequence: i64::try_from(asked.sequence).unwrap_or(i64::MAX),
@@ -71,15 +75,10 @@ pub(super) async fn answer(
         Err(HeartbeatError::Full) => return Err(Refused::limited(5)),
         Err(HeartbeatError::Database(err)) => return Err(Refused::database(&err)),
     }
-    if let Some(sealed) = &asked.kubeconfig {
-        secrets::keep(hub, &host.uid, sealed).await?;
-    }
     let stored = asked.events.iter().map(|event| event.sequence).max();
 
     let target = wait_for_change(hub, &host, &asked, changed).await?;
     let etag = target.as_ref().map(|target| target.etag.clone());
-    let held = asked.secrets.as_deref();
-    let secrets = secrets::news(hub, &session, target.as_ref(), held).await?;
     let mut desired = None;
     if let Some(target) = target.filter(|target| asked.etag.as_ref() != Some(&target.etag)) {
         let mut conn = hub.db.reader().acquire().await?;
@@ -92,7 +91,6 @@ pub(super) async fn answer(
         next: next(hub, asked.phase, now).await?,
         events_stored: stored,
         time: clock::wire(now),
-        secrets,
     })
 }
 
@@ -102,14 +100,16 @@ async fn not_written(hub: &Hub, asked: &Sync) -> Result<Refused, Refused> {
     let session = sessions::get(&mut conn, &asked.session).await?;
     Ok(match session.filter(|session| session.ended_at.is_none()) {
         None => Refused::session_unknown(),
-        Some(session) => {
-            let message = format!(
-                "sequence {} was used before (the newest is {}); open a new session",
-                asked.sequence, session.sequence
-            );
-            Refused::new(StatusCode::CONFLICT, "sequence", message).after(0)
-        }
+        Some(session) => replayed(asked, &session),
     })
+}
+
+fn replayed(asked: &Sync, session: &SessionRow) -> Refused {
+    let message = format!(
+        "sequence {} was used before (the newest is {}); open a new session",
+        asked.sequence, session.sequence
+    );
+    Refused::new(StatusCode::CONFLICT, "sequence", message).after(0)
 }
 
 /// Id and JSON of each event.

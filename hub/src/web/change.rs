@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Extension, State};
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use burin_api::desired::DiskChoice;
 use serde::Deserialize;
 
@@ -16,7 +15,6 @@ use crate::admin::problem::Problem;
 use crate::admin::types::AssignRequest;
 use crate::db;
 use crate::db::hosts::HostRow;
-use crate::kubeconfig;
 use crate::state::Hub;
 
 #[derive(Debug, Deserialize)]
@@ -100,33 +98,4 @@ pub(super) async fn assign(
     };
     assign_to(&hub, &actor, &host, &asked).await?;
     Ok(page::go(&format!("/hosts/{uid}?done=assignment")))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct KubeconfigForm {
-    address: String,
-}
-
-/// The administrator's kubeconfig as a file.
-pub(super) async fn kubeconfig(
-    State(hub): State<Arc<Hub>>,
-    Extension(actor): Extension<Actor>,
-    Named(uid): Named<String>,
-    Fields(form): Fields<KubeconfigForm>,
-) -> Result<Response, Problem> {
-    let host = host(&hub, &uid).await?;
-    let address = Some(form.address.trim()).filter(|address| !address.is_empty());
-    let opened = kubeconfig::open(&hub, &actor, &host, address).await?;
-    // A host ID may be a name that somebody chose; the header takes plain letters.
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let name: String = host.host_id.chars().filter(plain).collect();
-    let headers = [
-        (header::CONTENT_TYPE, "application/yaml".to_owned()),
-        (
-            header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{name}.kubeconfig\""),
-        ),
-    ];
-    Ok((headers, opened.text.reveal().to_owned()).into_response())
 }

@@ -4,6 +4,7 @@
 use burin_api::event::{Event, EventKind, Progress};
 
 use super::{Fact, phase_word, severity_word};
+use crate::display::plain;
 
 /// The line of an event. Control characters never reach a terminal.
 #[must_use]
@@ -105,14 +106,6 @@ pub fn fact_line(fact: &Fact) -> Vec<String> {
     lines.iter().map(|line| plain(line)).collect()
 }
 
-/// Text without line breaks and control characters: what a registry or a disk's model says must
-/// not move the cursor of whoever reads it.
-pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,8 +168,8 @@ mod tests {
 
     #[test]
     fn no_control_character_reaches_a_terminal() {
-        let line = event_line(&event(EventKind::Note, "a\x1b[2Jb\r\nc", &[]));
-        assert!(!line.chars().any(char::is_control), "{line:?}");
+        let line = event_line(&event(EventKind::Note, "a\x1b[2Jb\r\nc\u{202e}d", &[]));
+        assert!(!line.chars().any(crate::display::disturbs), "{line:?}");
     }
 
     #[test]

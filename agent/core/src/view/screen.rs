@@ -2,9 +2,9 @@
 
 use burin_api::event::Severity;
 
-use super::line::plain;
 use super::text::{row, unknown, wrap};
 use super::{HUB, View, pending, phase_word, severity_word};
+use crate::display::plain;
 
 /// One row of the screen. The code is drawn bright white on black, the text as the console has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

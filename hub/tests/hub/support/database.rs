@@ -6,6 +6,7 @@ use std::process::Command;
 
 use burin_hub::db::Place;
 use burin_hub::secret::Secret;
+use sqlx::{AnyConnection, Connection as _, Executor as _};
 
 use super::postgres;
 
@@ -54,4 +55,24 @@ pub(crate) async fn dump(folder: &Path) -> Vec<u8> {
             dump.stdout
         }
     }
+}
+
+async fn connection(folder: &Path) -> AnyConnection {
+    let url = match of(folder).await {
+        Place::File(file) => format!("sqlite://{}", file.display()),
+        Place::Server(url) => url.reveal().to_owned(),
+    };
+    AnyConnection::connect(&url).await.unwrap()
+}
+
+/// Changes the tables behind the hub's back: time goes by, a crowd was there.
+pub(crate) async fn execute(folder: &Path, text: &'static str) {
+    let mut conn = connection(folder).await;
+    conn.execute(sqlx::raw_sql(text)).await.unwrap();
+}
+
+/// The one number that a query gives.
+pub(crate) async fn number(folder: &Path, text: &'static str) -> i64 {
+    let mut conn = connection(folder).await;
+    sqlx::query_scalar(text).fetch_one(&mut conn).await.unwrap()
 }

@@ -56,6 +56,11 @@ impl Host {
         host
     }
 
+    /// Calls over another connection from now on.
+    pub(crate) fn call_over(&mut self, http: reqwest::Client) {
+        self.http = http;
+    }
+
     fn unplugged(serial: &str, boot_id: &str, http: reqwest::Client) -> Self {
         let speaks = FakeHost::new(serial, boot_id).unwrap();
         Self { speaks, http }

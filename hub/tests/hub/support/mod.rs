@@ -2,7 +2,6 @@
 
 pub(crate) mod browser;
 pub(crate) mod database;
-pub(crate) mod debian_registry;
 pub(crate) mod host;
 pub(crate) mod postgres;
 pub(crate) mod registry;
@@ -13,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use burin_hub::cli::{PeopleOptions, ServeArgs, Span};
+use burin_hub::listen::Patience;
 use burin_hub::serve::{self, Running};
 use serde_json::Value;
 
@@ -138,6 +138,10 @@ pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
         claims_without_number: false,
         webhook: None,
         people: PeopleOptions::default(),
+        patience: Patience {
+            idle: Duration::from_secs(100),
+            of_one_address: 10_000,
+        },
     }
 }
 
