@@ -61,6 +61,7 @@ pub(super) fn session(
         sealing_key: None,
         boot_id: it.boot_id.clone(),
         hardware_digest: it.hardware_digest(),
+        machine: it.machine(),
         key_store: link.key_store(),
         mode: it.mode,
         agent: VERSION.to_owned(),

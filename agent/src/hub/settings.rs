@@ -40,6 +40,23 @@ pub struct Introduction {
 }
 
 impl Introduction {
+    /// What people know the machine by: what stands on its label.
+    #[must_use]
+    pub fn machine(&self) -> String {
+        let it = &self.evidence;
+        let named = |what: &str, value: &str| match value.trim() {
+            "" => String::new(),
+            value => format!("{what}{value}"),
+        };
+        let parts = [
+            format!("{} {}", it.vendor, it.product).trim().to_owned(),
+            named("serial ", &it.serial),
+            named("", &it.macs.join(" ")),
+        ];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(", ")
+    }
+
     /// Names the hardware by what of it does not change between two boots: a host whose key shows
     /// up with other hardware in turns has been copied.
     #[must_use]

@@ -188,6 +188,10 @@ pub struct OpenSession {
     pub sealing_key: Option<String>,
     pub boot_id: String,
     pub hardware_digest: String,
+    /// What people know the machine by, for example `ACME Box 2, serial S4EVNX0R`: where two machines
+    /// have one key, somebody has to tell them apart.
+    #[serde(default)]
+    pub machine: String,
     pub key_store: KeyStore,
     pub mode: Mode,
     pub agent: String,

@@ -218,7 +218,11 @@ impl FakeHost {
             session_key: ed25519(&self.session_key),
             sealing_key: None,
             boot_id: self.boot_id.clone(),
-            hardware_digest: self.evidence.serial.clone(),
+            hardware_digest: hex::encode(ring::digest::digest(
+                &ring::digest::SHA256,
+                self.evidence.serial.as_bytes(),
+            )),
+            machine: format!("serial {}", self.evidence.serial),
             key_store: self.key_store,
             mode: Mode::Installer,
             agent: AGENT.to_owned(),

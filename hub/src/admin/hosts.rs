@@ -191,9 +191,9 @@ pub(crate) async fn act(
             Problem::bad_input(format!("the body is not what this action takes: {err}"))
         })?,
     };
-    let key = asked.map(|asked| asked.key).unwrap_or_default();
     let host = meant(&hub, &name).await?;
-    change(&hub, &actor, &host.uid, &action, &key).await?;
+    let asked = asked.unwrap_or_default();
+    change(&hub, &actor, &host.uid, &action, &asked).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -203,14 +203,16 @@ pub(crate) async fn change(
     actor: &Actor,
     uid: &str,
     action: &str,
-    key: &str,
+    asked: &ActRequest,
 ) -> Result<(), Problem> {
     let decision = match action {
-        "approve" => Decision::Approve { key },
+        "approve" => Decision::Approve { key: &asked.key },
         "deny" => Decision::Deny,
         "revoke" => Decision::Revoke,
         "retire" => Decision::Retire,
-        "release" => Decision::Release,
+        "release" => Decision::Release {
+            machine: &asked.machine,
+        },
         _ => return Err(Problem::not_found(format!("there is no action `{action}`"))),
     };
     decide(hub, &actor.name, uid, decision).await

@@ -213,6 +213,22 @@ pub(crate) struct AssignRequest {
 pub(crate) struct ActRequest {
     /// For `approve`: the key on the host's screen, from its first 8 characters on.
     pub(crate) key: String,
+    /// For `release`: the hardware of the machine that is the host, from its first 8 digits on.
+    pub(crate) machine: String,
+}
+
+/// A machine that used a host's key.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MachineInfo {
+    /// Digest of its hardware: names it in `release`.
+    pub(crate) hardware: String,
+    /// What it calls itself.
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) first_at: i64,
+    pub(crate) seen_at: i64,
+    /// Somebody said that this one is the host: the others may not use the key.
+    pub(crate) chosen: bool,
 }
 
 /// By what a host was let in.
@@ -275,6 +291,9 @@ pub(crate) struct HostInfo {
     pub(crate) assignment: Option<AssignmentInfo>,
     #[schema(value_type = Object)]
     pub(crate) evidence: Evidence,
+    /// Who used its key, the first one first; more than one where a disk was copied. Not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) machines: Vec<MachineInfo>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use burin_api::claim::KeyLabel;
 use burin_api::message::Observed;
 
-use super::types::{AdmissionInfo, AssignmentInfo, HostInfo, Page};
+use super::types::{AdmissionInfo, AssignmentInfo, HostInfo, MachineInfo, Page};
 use crate::db::admissions::AdmissionRow;
 use crate::db::assignments::AssignmentRow;
 use crate::db::hosts::{HostRow, KeyRow};
 use crate::db::live::LiveRow;
+use crate::db::machines::MachineRow;
 use crate::db::{self, from_json};
 use crate::state::Hub;
 use crate::{clock, silence};
@@ -24,6 +25,7 @@ struct Beside {
     assignment: Option<AssignmentRow>,
     key: Option<KeyRow>,
     admission: Option<AdmissionRow>,
+    machines: Vec<MachineRow>,
 }
 
 fn info(host: HostRow, beside: Beside, heard_since: i64) -> sqlx::Result<HostInfo> {
@@ -78,7 +80,19 @@ fn info(host: HostRow, beside: Beside, heard_since: i64) -> sqlx::Result<HostInf
             profile: row.profile,
             version: row.version,
         }),
+        machines: beside.machines.into_iter().map(machine).collect(),
     })
+}
+
+fn machine(row: MachineRow) -> MachineInfo {
+    MachineInfo {
+        hardware: row.hardware,
+        name: row.name,
+        address: row.address,
+        first_at: row.first_at,
+        seen_at: row.seen_at,
+        chosen: row.chosen != 0,
+    }
 }
 
 fn by_host<T>(rows: Vec<T>, uid: impl Fn(&T) -> &str) -> HashMap<String, T> {
@@ -115,6 +129,7 @@ pub(crate) async fn page(hub: &Hub, after: &str) -> anyhow::Result<Page<HostInfo
                 assignment: assigned.remove(&row.uid),
                 key: keys.remove(&row.uid),
                 admission: admitted.remove(&row.uid),
+                machines: Vec::new(),
             };
             info(row, beside, heard_since)
         })
@@ -143,6 +158,7 @@ pub(crate) async fn several(hub: &Hub, rows: Vec<HostRow>) -> anyhow::Result<Vec
             assignment: db::assignments::current(&mut conn, &row.uid).await?,
             key: db::hosts::active_key(&mut conn, &row.uid).await?,
             admission: db::admissions::get(&mut conn, &row.uid).await?,
+            machines: db::machines::of(&mut conn, &row.uid).await?,
         };
         infos.push(info(row, beside, heard_since)?);
     }

@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
 use super::preauths;
-use crate::admin::types::{ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, Page};
+use crate::admin::types::{
+    ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, MachineInfo, Page,
+};
 
 #[derive(Debug, Args)]
 #[command(
@@ -101,8 +103,17 @@ pub(crate) enum HostCommand {
     Revoke { host: String },
     /// Take a host out of service; its host ID becomes free for another key.
     Retire { host: String },
-    /// Let a quarantined host speak again.
-    Release { host: String },
+    /// Say which of the machines with one key is the host; ends a quarantine.
+    #[command(
+        after_help = "`host show` lists the machines.\n\nExample:\n  burin-hub --data ./hub host release 4D43-BPQZ-XXWD-6PRN --machine 1f0c9a37e2d4"
+    )]
+    Release {
+        /// The host's ID or uid.
+        host: String,
+        /// Hardware of the machine that is the host, from its first 8 digits on.
+        #[arg(long, value_name = "HARDWARE")]
+        machine: String,
+    },
 }
 
 pub(super) async fn run(
@@ -138,25 +149,35 @@ pub(super) async fn run(
         HostCommand::Preauths => return preauths::list(client, output).await,
         HostCommand::Withdraw { id } => return preauths::withdraw(client, &id, output).await,
         HostCommand::Approve { host, key } => {
-            return act(client, &host, "approve", key, output).await;
+            let asked = ActRequest {
+                key,
+                ..ActRequest::default()
+            };
+            return act(client, &host, "approve", asked, output).await;
         }
         HostCommand::Deny { host } => (host, "deny"),
         HostCommand::Revoke { host } => (host, "revoke"),
         HostCommand::Retire { host } => (host, "retire"),
-        HostCommand::Release { host } => (host, "release"),
+        HostCommand::Release { host, machine } => {
+            let asked = ActRequest {
+                machine,
+                ..ActRequest::default()
+            };
+            return act(client, &host, "release", asked, output).await;
+        }
     };
-    act(client, &host, action, String::new(), output).await
+    act(client, &host, action, ActRequest::default(), output).await
 }
 
 async fn act(
     client: &Client,
     host: &str,
     action: &str,
-    key: String,
+    asked: ActRequest,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let path = format!("/api/v1/hosts/{host}/{action}");
-    client.post_only(&path, &ActRequest { key }).await?;
+    client.post_only(&path, &asked).await?;
     output.show(&serde_json::json!({ "host": host, "done": action }), |_| {
         format!("{action}: done for {host}")
     })
@@ -203,6 +224,28 @@ fn row(host: &HostInfo) -> Vec<String> {
     ]
 }
 
+/// Who used its key, where that was not one machine.
+fn machines(host: &HostInfo) -> String {
+    if host.state != "quarantined" && !host.machines.iter().any(|machine| machine.chosen) {
+        return String::new();
+    }
+    let line = |machine: &MachineInfo| {
+        let hardware: String = machine.hardware.chars().take(12).collect();
+        let role = if machine.chosen {
+            "the host"
+        } else {
+            "has its key"
+        };
+        single(&format!(
+            "machine {hardware} ({role}): {}, from {}, {}",
+            machine.name,
+            machine.address,
+            time(machine.seen_at)
+        ))
+    };
+    host.machines.iter().map(line).collect()
+}
+
 /// One line, whatever line feeds are in what the host said.
 fn single(line: &str) -> String {
     plain(line).trim_end().to_owned() + "\n"
@@ -239,6 +282,7 @@ fn text(host: &HostInfo) -> String {
         );
         text.push_str(&line);
     }
+    text.push_str(&machines(host));
     for finding in &host.findings {
         if finding.severity != Severity::Ok {
             let line = format!(

@@ -33,6 +33,7 @@ pub(crate) mod counters;
 pub(crate) mod events;
 pub(crate) mod hosts;
 pub(crate) mod live;
+pub(crate) mod machines;
 pub(crate) mod nonces;
 pub(crate) mod owner;
 pub(crate) mod people;

@@ -241,6 +241,7 @@ impl<'a> Caller<'a> {
         }
         hosts::replace_keys(conn, &uid).await?;
         db::sessions::end_all(conn, &uid, self.now).await?;
+        db::machines::forget(conn, &uid).await?;
         hosts::insert_key(conn, &self.key(&uid)?, self.now).await?;
         hosts::upsert(conn, &self.row(&uid, "accepted", "")?).await?;
         audit::record(conn, print, "host.replace_key", &uid, self.now).await?;

@@ -65,9 +65,9 @@ async fn rekey_route(State(hub): State<Arc<Hub>>, request: Request) -> Response 
     reply(&hub, digest, result)
 }
 
-async fn session_route(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+async fn session_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
     let (digest, asked) = asked(request).await;
-    let result = async { session::answer(&hub, asked?).await }.await;
+    let result = async { session::answer(&hub, from.0.ip(), asked?).await }.await;
     reply(&hub, digest, result)
 }
 

@@ -9,7 +9,7 @@ use super::said;
 use super::session::admitted;
 use crate::clock;
 use crate::db::hosts::{self, KeyRow};
-use crate::db::{audit, from_json, sessions, to_json};
+use crate::db::{audit, from_json, machines, sessions, to_json};
 use crate::state::Hub;
 
 pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer, Refused> {
@@ -43,6 +43,12 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer,
         .take(uid, now)
         .map_err(Refused::limited)?;
     admitted(&host.state)?;
+    if key.thumbprint != thumbprint && machines::chosen(&mut tx, uid).await?.is_some() {
+        // The copy has the key, too, and could lock the host out.
+        let message = "the key of this host was copied, so it cannot prove who changes it; install the \
+                       host anew to give it another one";
+        return Err(Refused::new(StatusCode::FORBIDDEN, "quarantined", message).after(900));
+    }
     let answer = RekeyAnswer {
         host_uid: uid.to_owned(),
         thumbprint: thumbprint.clone(),

@@ -1,5 +1,7 @@
 //! Sessions: a key in the host's RAM that signs its heartbeats.
 
+use std::net::IpAddr;
+
 use axum::http::StatusCode;
 use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::message::{OpenSession, SessionAnswer};
@@ -8,14 +10,21 @@ use super::refusal::Refused;
 use super::said;
 use crate::clock;
 use crate::db::hosts::KeyRow;
+use crate::db::machines::{self, MachineRow};
 use crate::db::sessions::{self, SessionRow};
 use crate::db::{Connection, audit, from_json, hosts, to_json};
 use crate::state::Hub;
 
 /// Seconds.
 const LIFETIME: u32 = 24 * 3600;
+/// Characters that are kept of what a machine calls itself.
+const LONGEST_NAME: usize = 256;
 
-pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswer, Refused> {
+pub(super) async fn answer(
+    hub: &Hub,
+    ip: IpAddr,
+    envelope: Envelope,
+) -> Result<SessionAnswer, Refused> {
     let now = clock::now_ms();
     let asked: OpenSession = said::peeked(&envelope)?;
     check_form(&asked)?;
@@ -39,7 +48,19 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<SessionAnswe
         .session
         .take(&host.uid, now)
         .map_err(Refused::limited)?;
-    admitted(&host.state)?;
+    if let Err(refused) = admitted(&host.state) {
+        if host.state == "quarantined" {
+            machines::note(&mut tx, &machine(&asked, ip, now)).await?;
+            tx.commit().await?;
+        }
+        return Err(refused);
+    }
+    machines::note(&mut tx, &machine(&asked, ip, now)).await?;
+    let chosen = machines::chosen(&mut tx, &host.uid).await?;
+    if chosen.is_some_and(|hardware| hardware != asked.hardware_digest) {
+        tx.commit().await?;
+        return Err(other_machine());
+    }
 
     let row = row(&asked, key.thumbprint, now)?;
     let before = sessions::newest(&mut tx, &host.uid).await?;
@@ -114,6 +135,28 @@ fn quarantined() -> Refused {
     )
     // Once it is released, it shall be back within a minute.
     .after(45)
+}
+
+fn other_machine() -> Refused {
+    Refused::new(
+        StatusCode::FORBIDDEN,
+        "quarantined",
+        "this disk is a copy: its key belongs to another machine now; install this machine anew from \
+         an empty disk, or choose it in the hub",
+    )
+    .after(300)
+}
+
+fn machine(asked: &OpenSession, ip: IpAddr, now: i64) -> MachineRow {
+    MachineRow {
+        host_uid: asked.host_uid.clone(),
+        hardware: asked.hardware_digest.clone(),
+        name: asked.machine.chars().take(LONGEST_NAME).collect(),
+        address: ip.to_canonical().to_string(),
+        first_at: now,
+        seen_at: now,
+        chosen: 0,
+    }
 }
 
 fn row(asked: &OpenSession, thumbprint: String, now: i64) -> Result<SessionRow, Refused> {

@@ -2,7 +2,7 @@
 
 use crate::db::admissions::{self, AdmissionRow};
 use crate::db::hosts::{self, HostRow, KeyRow};
-use crate::db::{Connection, assignments, audit, claims, preauths, profiles, sessions};
+use crate::db::{Connection, assignments, audit, claims, machines, preauths, profiles, sessions};
 
 /// By what a host is let in, and what comes with it.
 #[derive(Debug, Clone)]
@@ -48,6 +48,7 @@ pub(crate) async fn replace_key(
     hosts::forget_pending(conn, &newcomer.uid).await?;
     hosts::replace_keys(conn, live).await?;
     sessions::end_all(conn, live, now).await?;
+    machines::forget(conn, live).await?;
     let key = KeyRow {
         host_uid: live.to_owned(),
         ..key.clone()

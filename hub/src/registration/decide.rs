@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use burin_api::claim::KeyLabel;
 
 use super::accept::{self, Admission};
+use super::clones;
 use super::preauth::KEY_FORM;
 use crate::admin::problem::Problem;
 use crate::clock;
@@ -25,8 +26,9 @@ pub(crate) enum Decision<'a> {
     Revoke,
     /// Take a host out of service; its host ID becomes free.
     Retire,
-    /// End a quarantine.
-    Release,
+    /// Say which of the machines with the host's key is the host, by the beginning of its hardware
+    /// digest. Ends a quarantine.
+    Release { machine: &'a str },
 }
 
 impl Decision<'_> {
@@ -36,7 +38,7 @@ impl Decision<'_> {
             Self::Deny => "deny",
             Self::Revoke => "revoke",
             Self::Retire => "retire",
-            Self::Release => "release",
+            Self::Release { .. } => "release",
         }
     }
 }
@@ -57,6 +59,7 @@ pub(crate) async fn decide(
     let host = hosts::get(&mut tx, uid)
         .await?
         .ok_or_else(|| Problem::not_found(format!("no host has the uid `{uid}`")))?;
+    let mut detail = String::new();
     let state = match (decision, host.state.as_str()) {
         (Decision::Approve { key }, "pending") => {
             let wrong = approve(&mut tx, actor, &host, key, now).await;
@@ -65,8 +68,9 @@ pub(crate) async fn decide(
         (Decision::Deny, "pending") => ("rejected", "denied"),
         (Decision::Revoke, "accepted" | "quarantined") => ("revoked", ""),
         (Decision::Retire, "accepted" | "quarantined") => ("retired", ""),
-        (Decision::Release, "quarantined") => {
-            sessions::forget(&mut tx, uid).await?;
+        (Decision::Release { machine }, "accepted" | "quarantined") => {
+            let chosen = clones::choose(&mut tx, uid, machine).await?;
+            detail = format!(" {} {}", chosen.hardware, chosen.name);
             ("accepted", "")
         }
         (_, state) => {
@@ -78,7 +82,7 @@ pub(crate) async fn decide(
     hosts::set_state(&mut tx, uid, state.0, state.1).await?;
     sessions::end_all(&mut tx, uid, now).await?;
     let action = format!("host.{}", decision.name());
-    audit::record(&mut tx, actor, &action, uid, now).await?;
+    audit::record(&mut tx, actor, &action, &format!("{uid}{detail}"), now).await?;
     finish(hub, tx, Ok(())).await
 }
 

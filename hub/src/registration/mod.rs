@@ -4,5 +4,6 @@
 pub(crate) mod accept;
 pub(crate) mod challenge;
 pub(crate) mod claims;
+mod clones;
 pub(crate) mod decide;
 pub(crate) mod preauth;

@@ -41,6 +41,7 @@ const TABLES: &[(&str, &str)] = &[
     ("silence", "host_uid"),
     ("webhook", "id"),
     ("session", "id"),
+    ("machine", "host_uid, hardware"),
     ("assignment", "host_uid, generation"),
     ("event", "number"),
     ("audit", "number"),

@@ -12,7 +12,7 @@ use super::page::{self, Fields, Named};
 use crate::admin::auth::Actor;
 use crate::admin::hosts::{assign_to, change, relabel};
 use crate::admin::problem::Problem;
-use crate::admin::types::AssignRequest;
+use crate::admin::types::{ActRequest, AssignRequest};
 use crate::db;
 use crate::db::hosts::HostRow;
 use crate::state::Hub;
@@ -45,6 +45,7 @@ async fn host(hub: &Hub, uid: &str) -> Result<HostRow, Problem> {
 #[serde(default)]
 pub(super) struct ActForm {
     key: String,
+    machine: String,
 }
 
 /// Approve, deny, retire, revoke, release.
@@ -54,7 +55,11 @@ pub(super) async fn act(
     Named((uid, action)): Named<(String, String)>,
     Fields(form): Fields<ActForm>,
 ) -> Result<Response, Problem> {
-    change(&hub, &actor, &uid, &action, &form.key).await?;
+    let asked = ActRequest {
+        key: form.key,
+        machine: form.machine,
+    };
+    change(&hub, &actor, &uid, &action, &asked).await?;
     Ok(page::go(&format!("/hosts/{uid}?done={action}")))
 }
 

@@ -11,6 +11,7 @@ use burin_api::event::{Event, EventKind, Severity};
 use serde::Deserialize;
 
 use super::hosts::{labels, machine, percent};
+use super::machines::{self, MachineRow};
 use super::page::{self, Asked, Frame, Named};
 use super::status::{self, Status};
 use crate::admin::auth::Actor;
@@ -88,6 +89,7 @@ struct HostPage {
     last_error: String,
     key_label: String,
     actions: Vec<Action>,
+    machines: Vec<MachineRow>,
     findings: Vec<FindingRow>,
     disks: Vec<DiskRow>,
     events: Vec<EventRow>,
@@ -152,6 +154,7 @@ pub(super) async fn show(
             .map_or_else(String::new, |left| format!("{left} s left")),
         last_error: host.last_error.clone().unwrap_or_default(),
         actions: actions(&host.state),
+        machines: machines::rows(&host),
         findings: findings(&host),
         disks: disks(&host),
         labels_text: labels.join("\n"),
@@ -203,7 +206,7 @@ fn sentence(done: &str) -> &'static str {
         "deny" => "The host was denied.",
         "retire" => "The host was retired; its host ID is free for another key.",
         "revoke" => "The host was revoked; its key is never accepted again.",
-        "release" => "The host may speak again.",
+        "release" => "The host is this machine now; others with its key are turned away.",
         "labels" => "The labels were kept.",
         "assignment" => "The profile was assigned.",
         "claimed" => "The host is yours.",
@@ -237,16 +240,7 @@ fn actions(state: &str) -> Vec<Action> {
             action("deny", "Deny", "danger", ""),
         ],
         "accepted" => vec![retire, revoke],
-        "quarantined" => vec![
-            action(
-                "release",
-                "Release",
-                "",
-                "Two machines took turns with this key. Release it only when one of them is gone.",
-            ),
-            retire,
-            revoke,
-        ],
+        "quarantined" => vec![retire, revoke],
         _ => Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ mod claim;
 mod host;
 mod hosts;
 mod login;
+mod machines;
 mod page;
 mod people;
 mod profiles;

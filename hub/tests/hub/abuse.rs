@@ -163,3 +163,107 @@ async fn a_revoked_host_changes_no_key() {
     let answer = new.send::<RekeyAnswer>(&site, "rekey", &asked).await;
     assert_eq!(code(answer), "revoked");
 }
+
+/// Opens a session as the machine with this serial number.
+async fn open_as(host: &mut Host, site: &Site, serial: &str, uid: &str) -> String {
+    host.evidence.serial = serial.to_owned();
+    host.boot_id = format!("boot of {serial}");
+    match host.open(site, uid).await {
+        Ok(_) => "open".to_owned(),
+        Err(refusal) => refusal.message,
+    }
+}
+
+/// A host whose disk was copied: both machines took turns.
+async fn copied(site: &Site) -> (Host, String) {
+    let token = site.token(json!({})).await;
+    let mut host = Host::boot(site, "S1", "b").await;
+    host.key_store = KeyStore::File;
+    let uid = host.join(site, &token).await;
+    assert_eq!(open_as(&mut host, site, "S1", &uid).await, "open");
+    assert_eq!(open_as(&mut host, site, "COPY", &uid).await, "open");
+    let why = open_as(&mut host, site, "S1", &uid).await;
+    assert!(why.contains("two machines"), "{why}");
+    (host, uid)
+}
+
+#[tokio::test]
+async fn of_two_machines_with_one_key_the_chosen_one_is_the_host() {
+    let site = Site::with(|args| args.interval = Some(1)).await;
+    let (mut host, uid) = copied(&site).await;
+    let path = format!("/api/v1/hosts/{uid}");
+    let seen = site.get(&path).await;
+    assert_eq!(seen["state"], "quarantined");
+    let names: Vec<_> = seen["machines"].as_array().unwrap().iter().collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(
+        (&names[0]["name"], &names[1]["name"]),
+        (&json!("serial S1"), &json!("serial COPY"))
+    );
+
+    let release = format!("{path}/release");
+    for wrong in [
+        json!(null),
+        json!({ "machine": "" }),
+        json!({ "machine": "00000000" }),
+    ] {
+        let (status, problem) = site.ask(reqwest::Method::POST, &release, Some(wrong)).await;
+        assert_eq!(status, 422, "{problem}");
+        assert_eq!(problem["errors"].as_array().unwrap().len(), 2, "{problem}");
+    }
+    let first = names[0]["hardware"].as_str().unwrap();
+    site.post(&release, json!({ "machine": first[..8].to_uppercase() }))
+        .await;
+    assert_eq!(open_as(&mut host, &site, "S1", &uid).await, "open");
+    let mut chosen = host.sync_body(Phase::Running);
+    host.sync(&site, &chosen).await.unwrap();
+    let why = open_as(&mut host, &site, "COPY", &uid).await;
+    assert!(why.contains("this disk is a copy"), "{why}");
+    // The host does not notice that the other one is still there.
+    chosen.sequence += 1;
+    host.sync(&site, &chosen).await.unwrap();
+    let seen = site.get(&path).await;
+    assert_eq!(seen["state"], "accepted");
+    assert_eq!(seen["machines"][0]["chosen"], true);
+    assert_eq!(seen["machines"][1]["chosen"], false);
+
+    let mut browser = crate::support::browser::Browser::admin(&site).await;
+    let page = browser.get(&format!("/hosts/{uid}")).await.text;
+    assert!(
+        page.contains("serial COPY") && page.contains("This one is the host"),
+        "{page}"
+    );
+    // The copy has the key as well: no change of it can be believed.
+    let mut new = host.beside("COPY", "b");
+    new.evidence.serial = "COPY".to_owned();
+    let body = rekey_body(&site, &uid, &new).await;
+    let asked = seal_rekey(&body, &[&host, &new]);
+    let answer = new.send::<RekeyAnswer>(&site, "rekey", &asked).await;
+    let refused = answer.unwrap_err().code;
+    assert!(["quarantined", "limited"].contains(&&*refused), "{refused}");
+}
+
+#[tokio::test]
+async fn the_choice_between_two_machines_can_be_made_the_other_way() {
+    let site = Site::with(|args| args.interval = Some(1)).await;
+    let (mut host, uid) = copied(&site).await;
+    let mut browser = crate::support::browser::Browser::admin(&site).await;
+    let seen = site.get(&format!("/api/v1/hosts/{uid}")).await;
+    for (at, serial) in [(0, "S1"), (1, "COPY")] {
+        let machine = seen["machines"][at]["hardware"].as_str().unwrap();
+        let form = [("machine", machine)];
+        let done = browser.post(&format!("/hosts/{uid}/release"), &form).await;
+        assert_eq!(
+            done.location,
+            format!("/hosts/{uid}?done=release"),
+            "{}",
+            done.text
+        );
+        assert_eq!(open_as(&mut host, &site, serial, &uid).await, "open");
+    }
+    let log = site.get("/api/v1/audit").await.to_string();
+    assert!(
+        log.contains("host.release") && log.contains("serial COPY"),
+        "{log}"
+    );
+}

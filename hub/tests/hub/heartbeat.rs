@@ -180,7 +180,8 @@ async fn one_key_in_two_machines_is_locked() {
     }
     let seen = site.get(&format!("/api/v1/hosts/{uid}")).await;
     assert_eq!(seen["state"], "quarantined");
-    site.post(&format!("/api/v1/hosts/{uid}/release"), json!(null))
+    let machine = json!({ "machine": seen["machines"][0]["hardware"] });
+    site.post(&format!("/api/v1/hosts/{uid}/release"), machine)
         .await;
     host.open(&site, &uid).await.unwrap();
 }
