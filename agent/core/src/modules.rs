@@ -67,6 +67,22 @@ fn set(pattern: &[u8], c: u8) -> Option<usize> {
     (found != negated).then_some(end + 1)
 }
 
+/// Whether a modalias is that of a controller of disks: PCI's class "mass storage", virtio's block
+/// device or SCSI host, NVMe without PCI, or an SD host (PCI Code and ID Assignment Specification,
+/// classes 01 and 08 05; virtio 1.2 section 5, device types 2 and 8). Disks may hang on others too;
+/// this says with whom to begin.
+#[must_use]
+pub fn drives_disks(modalias: &str) -> bool {
+    let Some((bus, rest)) = modalias.split_once(':') else {
+        return false;
+    };
+    match bus {
+        "pci" => rest.contains("bc01") || rest.contains("bc08sc05"),
+        "virtio" => rest.starts_with("d00000002v") || rest.starts_with("d00000008v"),
+        _ => rest.contains("nvme") || rest.contains("mmc") || rest.contains("ufs"),
+    }
+}
+
 /// A module's name as the kernel has it: underscores, without folder and suffix.
 pub fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);

@@ -3,7 +3,7 @@
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::sys::stat::{Mode, SFlag, mknod};
@@ -18,8 +18,8 @@ pub(super) enum Existing {
     Replace,
 }
 
-/// Copies what lies below `from` to below `to`. Every file appears whole: it is written beside,
-/// synced and renamed.
+/// Copies what lies below `from` to below `to`. Every file appears whole: all are written beside
+/// their places, then synced together (one flush of the disk, not one a file), then renamed.
 ///
 /// # Errors
 /// When something cannot be read or written.
@@ -30,22 +30,34 @@ pub(super) fn tree(from: &Path, to: &Path, existing: Existing) -> Result<()> {
         fs::create_dir_all(to).with_context(doing)?;
         take_over(from, to, &metadata).with_context(doing)?;
     }
-    children(from, to, existing)
+    let mut written = Vec::new();
+    children(from, to, existing, &mut written)?;
+    if written.is_empty() {
+        return Ok(());
+    }
+    let folder = fs::File::open(to).with_context(doing)?;
+    rustix::fs::syncfs(&folder).with_context(doing)?;
+    for place in &written {
+        fs::rename(beside(place), place)
+            .with_context(|| format!("putting {} in its place", place.display()))?;
+    }
+    Ok(())
 }
 
-fn children(from: &Path, to: &Path, existing: Existing) -> Result<()> {
+fn children(from: &Path, to: &Path, existing: Existing, written: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(from).with_context(|| format!("reading {}", from.display()))?;
     for entry in entries {
         let source = entry
             .with_context(|| format!("reading {}", from.display()))?
             .path();
         let name = source.file_name().context("an entry without a name")?;
-        one(&source, &to.join(name), existing)?;
+        one(&source, &to.join(name), existing, written)?;
     }
     Ok(())
 }
 
-fn one(from: &Path, to: &Path, existing: Existing) -> Result<()> {
+/// Writes one entry, a file beside its place; what has to be renamed is added to `written`.
+fn one(from: &Path, to: &Path, existing: Existing, written: &mut Vec<PathBuf>) -> Result<()> {
     let doing = || format!("copying {} to {}", from.display(), to.display());
     let metadata = fs::symlink_metadata(from).with_context(doing)?;
     let there = fs::symlink_metadata(to).ok();
@@ -59,7 +71,7 @@ fn one(from: &Path, to: &Path, existing: Existing) -> Result<()> {
                 take_over(from, to, &metadata).with_context(doing)?;
             }
         }
-        return children(from, to, existing);
+        return children(from, to, existing, written);
     }
     if there.is_some_and(|found| existing == Existing::Keep || found.is_dir()) {
         return Ok(());
@@ -67,11 +79,12 @@ fn one(from: &Path, to: &Path, existing: Existing) -> Result<()> {
     let beside = beside(to);
     make(from, &beside, &metadata)
         .and_then(|()| take_over(from, &beside, &metadata))
-        .and_then(|()| Ok(fs::rename(&beside, to)?))
-        .with_context(doing)
+        .with_context(doing)?;
+    written.push(to.to_owned());
+    Ok(())
 }
 
-fn beside(path: &Path) -> std::path::PathBuf {
+fn beside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".burin-new-");
     name.push(path.file_name().unwrap_or_default());
     path.with_file_name(name)
@@ -87,9 +100,7 @@ fn make(from: &Path, to: &Path, metadata: &Metadata) -> Result<()> {
         symlink(fs::read_link(from)?, to)?;
     } else if kind.is_file() {
         let mut source = fs::File::open(from)?;
-        let mut target = fs::File::create_new(to)?;
-        std::io::copy(&mut source, &mut target)?;
-        target.sync_all()?;
+        std::io::copy(&mut source, &mut fs::File::create_new(to)?)?;
     } else {
         let kind = SFlag::from_bits_truncate(metadata.mode()) & SFlag::S_IFMT;
         mknod(to, kind, Mode::empty(), metadata.rdev())?;
@@ -119,12 +130,15 @@ fn take_over(from: &Path, to: &Path, metadata: &Metadata) -> Result<()> {
 
 /// Capabilities and labels. A file system without attributes (tmpfs of an old kernel) is no error.
 fn attributes(from: &Path, to: &Path) -> Result<()> {
-    let mut names = vec![0u8; 64 * 1024];
-    let length = match rustix::fs::llistxattr(from, names.as_mut_slice()) {
+    // Asked for its length first: most files have none, and most lists are short.
+    let nothing: &mut [u8] = &mut [];
+    let length = match rustix::fs::llistxattr(from, nothing) {
+        Ok(0) | Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
         Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
         Err(err) => return Err(err.into()),
     };
+    let mut names = vec![0u8; length];
+    let length = rustix::fs::llistxattr(from, names.as_mut_slice())?;
     for name in names[..length]
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())

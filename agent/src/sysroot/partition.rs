@@ -1,10 +1,12 @@
 //! Finds the system partition by its PARTUUID and its siblings on the same disk, while drivers come
 //! up. Waits for the kernel's events, never for a time.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use burin_core::modules::drives_disks;
 
 use crate::machine::block;
 use crate::machine::module::{Drivers, modaliases};
@@ -33,7 +35,8 @@ pub(super) struct Disk {
     pub(super) data: Option<PathBuf>,
 }
 
-/// Loads drivers until the partition is there.
+/// Loads drivers until the partition is there: those of disks first, and no more than it takes.
+/// The root's own udev loads the rest.
 ///
 /// # Errors
 /// When it does not appear in time, with the names of the disks that did.
@@ -44,9 +47,7 @@ pub(super) fn find(guid: &str) -> Result<Disk> {
     for name in ALWAYS {
         drivers.load(name);
     }
-    for alias in modaliases(root) {
-        drivers.load(&alias);
-    }
+    let mut waiting = devices(root);
     let deadline = Instant::now() + DEADLINE;
     let mut changed = true;
     loop {
@@ -54,27 +55,42 @@ pub(super) fn find(guid: &str) -> Result<Disk> {
         if changed && let Some(disk) = look(root, guid)? {
             return Ok(disk);
         }
-        match listener.next(deadline)? {
+        changed = false;
+        let until = if waiting.is_empty() {
+            deadline
+        } else {
+            Instant::now()
+        };
+        match listener.next(until)? {
             Heard::Event(event) => {
                 changed = event.value("SUBSYSTEM") == "block";
                 let alias = event.value("MODALIAS");
                 if event.action == "add" && !alias.is_empty() {
-                    drivers.load(alias);
+                    // What a driver has just found may be the disk.
+                    waiting.push_front(alias.to_owned());
                 }
             }
             Heard::Lost => {
                 changed = true;
-                for alias in modaliases(root) {
-                    drivers.load(&alias);
-                }
+                waiting = devices(root);
             }
-            Heard::Nothing => bail!(
-                "looking for the system partition {guid}: not there after {} s; block devices seen: {}",
-                DEADLINE.as_secs(),
-                names(&root.join("sys/class/block"))
-            ),
+            Heard::Nothing => match waiting.pop_front() {
+                Some(alias) => drop(drivers.load(&alias)),
+                None => bail!(
+                    "looking for the system partition {guid}: not there after {} s; block devices seen: {}",
+                    DEADLINE.as_secs(),
+                    names(&root.join("sys/class/block"))
+                ),
+            },
         }
     }
+}
+
+/// The modaliases of all devices, those of disks' controllers first.
+fn devices(root: &Path) -> VecDeque<String> {
+    let mut all: Vec<String> = modaliases(root).into_iter().collect();
+    all.sort_by_key(|alias| !drives_disks(alias));
+    all.into()
 }
 
 /// Looks once, below `root`.

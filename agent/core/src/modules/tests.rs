@@ -169,3 +169,36 @@ proptest! {
         let _ = (index.load_order(&pattern), index.serves(&pattern));
     }
 }
+
+#[test]
+fn controllers_of_disks_are_known_by_their_modalias() {
+    for (alias, want) in [
+        (
+            "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02",
+            true,
+        ),
+        (
+            "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01",
+            true,
+        ),
+        (
+            "pci:v00001217d00008620sv00000000sd00000000bc08sc05i01",
+            true,
+        ),
+        (
+            "pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30",
+            false,
+        ),
+        (
+            "pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00",
+            false,
+        ),
+        ("virtio:d00000002v00001AF4", true),
+        ("virtio:d00000001v00001AF4", false),
+        ("of:NmmcT(null)Cnvidia,tegra234-sdhci", true),
+        ("acpi:PNP0303:", false),
+        ("", false),
+    ] {
+        assert_eq!(drives_disks(alias), want, "{alias}");
+    }
+}
