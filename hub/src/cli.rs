@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-pub use people::{AdminCodes, PeopleOptions};
+pub(crate) use people::is_this_machine;
+pub use people::{AdminCodes, GivenRole, OidcOptions, PeopleOptions};
 pub use span::Span;
 
 use crate::client::{self, ClientCommand, Connection};
@@ -46,7 +47,7 @@ enum Command {
     #[command(
         after_help = "Example:\n  burin-hub serve --data ./hub --listen 127.0.0.1:8443 --public-url https://10.0.2.2:8443"
     )]
-    Serve(ServeCommand),
+    Serve(Box<ServeCommand>),
     /// Write the whole database into a file, to keep it or to move to another database.
     #[command(after_help = "Example:\n  burin-hub export --data /var/lib/burin-hub hub.jsonl")]
     Export(TransferCommand),
@@ -177,7 +178,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
     match cli.command {
         Command::Serve(command) => {
-            finish(serve_until_stopped(cli.connection, command, cli.json).await)
+            finish(serve_until_stopped(cli.connection, *command, cli.json).await)
         }
         Command::Export(command) => {
             let place = place_of(&cli.connection, &command);

@@ -23,6 +23,7 @@ use crate::limit::Limits;
 use crate::nonce::Nonces;
 use crate::people::code::SeedKey;
 use crate::people::guard::Guard;
+use crate::people::oidc::Provider;
 use crate::people::{Permission, Role, password};
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
@@ -31,8 +32,8 @@ use crate::{admin, clock, host_api, listen, metrics, people, web, webhook};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
 pub(crate) const ADMIN_FILE: &str = "admin.json";
-/// The person whom the first start makes.
-const ADMIN: &str = "admin";
+/// The person whom the first start makes, and who always may log in with a password.
+pub(crate) const ADMIN: &str = "admin";
 /// How long running requests may take to end when the hub stops; a long poll takes 25 s.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
@@ -182,6 +183,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         heartbeats: Heartbeats::start(db.clone()),
         census: Census::default(),
         limits: Limits::new(args.interval),
+        oidc: Provider::of(&args.people.oidc, &url)?,
         settings: settings(args, url),
         ca_pem: tls.ca_pem.clone(),
         started_at: clock::now_ms(),
@@ -210,6 +212,7 @@ fn settings(args: &ServeArgs, public_url: String) -> Settings {
         replace_after: args.replace_after.0,
         interval: args.interval,
         claims_without_number: args.claims_without_number,
+        local_accounts: !args.people.oidc.no_local_accounts,
     }
 }
 
@@ -279,6 +282,8 @@ async fn first_admin(db: &Db) -> anyhow::Result<Option<Secret>> {
         totp: None,
         created_at: now,
         disabled_at: None,
+        issuer: None,
+        subject: None,
     };
     db::people::insert(&mut tx, &row).await?;
     audit::record(&mut tx, "serve", "person.add", "admin admin", now).await?;

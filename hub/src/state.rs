@@ -10,6 +10,7 @@ use crate::keys::HubKeys;
 use crate::limit::Limits;
 use crate::nonce::Nonces;
 use crate::people::code::SeedKey;
+use crate::people::oidc::Provider;
 
 /// Settings of `serve` that requests need.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) claims_without_number: bool,
     /// Whether an admin without one-time codes may do nothing but set them up.
     pub(crate) admins_need_codes: bool,
+    /// Whether others than the first admin may log in with a password.
+    pub(crate) local_accounts: bool,
 }
 
 /// A running hub.
@@ -36,6 +39,8 @@ pub(crate) struct Hub {
     pub(crate) census: Census,
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
+    /// Over whom people may log in.
+    pub(crate) oidc: Option<Provider>,
     pub(crate) ca_pem: String,
     /// When this process began to listen, milliseconds since 1970.
     pub(crate) started_at: i64,

@@ -24,6 +24,7 @@ pub(crate) async fn infos(hub: &Hub) -> Result<Vec<PersonInfo>, Problem> {
         closed_at: row.disabled_at,
         one_time_codes: row.totp.is_some(),
         first_password: row.must_change != 0,
+        provider: row.issuer,
     });
     Ok(infos.collect())
 }

@@ -54,6 +54,9 @@ pub(crate) struct PersonInfo {
     pub(crate) one_time_codes: bool,
     /// Still has the password that an admin was shown.
     pub(crate) first_password: bool,
+    /// The identity provider that the person logs in over; none for a local account.
+    #[serde(default)]
+    pub(crate) provider: Option<String>,
 }
 
 /// What a change of an account gives.

@@ -80,6 +80,8 @@ fn changed(person: &PersonChanged) -> String {
 fn row(person: &PersonInfo) -> Vec<String> {
     let login = if person.closed_at.is_some() {
         "closed"
+    } else if person.provider.is_some() {
+        "provider"
     } else if person.first_password {
         "first password"
     } else if person.one_time_codes {

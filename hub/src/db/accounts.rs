@@ -13,7 +13,8 @@ pub(crate) struct LoginRow {
     pub(crate) stage: String,
     pub(crate) created_at: i64,
     pub(crate) seen_at: i64,
-    /// 1 when the person has one-time codes.
+    /// 1 when the person has one-time codes, or logs in over a provider, which asks for more than a
+    /// password or does not.
     pub(crate) has_codes: i64,
 }
 
@@ -45,7 +46,7 @@ pub(crate) async fn insert_login(conn: &mut Connection, row: &LoginRow) -> sqlx:
 pub(crate) async fn login(db: &Db, id_hash: &str) -> sqlx::Result<Option<LoginRow>> {
     sqlx::query_as(
         "SELECT l.id_hash, l.person, p.role, l.stage, l.created_at, l.seen_at, \
-         CASE WHEN p.totp IS NULL THEN 0 ELSE 1 END AS has_codes \
+         CASE WHEN p.totp IS NULL AND p.issuer IS NULL THEN 0 ELSE 1 END AS has_codes \
          FROM login l JOIN person p ON p.name = l.person \
          WHERE l.id_hash = $1 AND p.disabled_at IS NULL",
     )

@@ -43,6 +43,7 @@ pub(crate) mod recovery;
 pub(crate) mod registries;
 pub(crate) mod search;
 pub(crate) mod sessions;
+pub(crate) mod sign_ins;
 pub(crate) mod silence;
 pub(crate) mod tokens;
 

@@ -14,19 +14,33 @@ pub(crate) struct PersonRow {
     pub(crate) totp: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) disabled_at: Option<i64>,
+    /// The identity provider that knows the person; none for local accounts.
+    pub(crate) issuer: Option<String>,
+    /// Whom the provider means.
+    pub(crate) subject: Option<String>,
+}
+
+impl PersonRow {
+    /// Whether a second factor stands behind the login. That of a provider's people is its affair.
+    pub(crate) fn has_codes(&self) -> bool {
+        self.totp.is_some() || self.issuer.is_some()
+    }
 }
 
 /// False when the name is taken.
 pub(crate) async fn insert(conn: &mut Connection, row: &PersonRow) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "INSERT INTO person (name, role, password, must_change, totp, totp_step, created_at, \
-         disabled_at) VALUES ($1, $2, $3, $4, NULL, 0, $5, NULL) ON CONFLICT (name) DO NOTHING",
+         disabled_at, issuer, subject) VALUES ($1, $2, $3, $4, NULL, 0, $5, NULL, $6, $7) \
+         ON CONFLICT (name) DO NOTHING",
     )
     .bind(&row.name)
     .bind(&row.role)
     .bind(&row.password)
     .bind(row.must_change)
     .bind(row.created_at)
+    .bind(&row.issuer)
+    .bind(&row.subject)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -39,17 +53,32 @@ pub(crate) async fn get(conn: &mut Connection, name: &str) -> sqlx::Result<Optio
         .await
 }
 
+/// The account of somebody whom a provider knows.
+pub(crate) async fn by_subject(
+    conn: &mut Connection,
+    issuer: &str,
+    subject: &str,
+) -> sqlx::Result<Option<PersonRow>> {
+    sqlx::query_as("SELECT * FROM person WHERE issuer = $1 AND subject = $2")
+        .bind(issuer)
+        .bind(subject)
+        .fetch_optional(conn)
+        .await
+}
+
 pub(crate) async fn list(db: &Db) -> sqlx::Result<Vec<PersonRow>> {
     sqlx::query_as("SELECT * FROM person ORDER BY name")
         .fetch_all(db.reader())
         .await
 }
 
-/// Admins that can still log in.
+/// Admins that can still log in by themselves: a provider may go away, or take a role away.
 pub(crate) async fn count_admins(conn: &mut Connection) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT COUNT(*) FROM person WHERE role = 'admin' AND disabled_at IS NULL")
-        .fetch_one(conn)
-        .await
+    sqlx::query_scalar(
+        "SELECT COUNT(*) FROM person WHERE role = 'admin' AND disabled_at IS NULL AND issuer IS NULL",
+    )
+    .fetch_one(conn)
+    .await
 }
 
 pub(crate) async fn set_password(

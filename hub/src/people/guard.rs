@@ -267,11 +267,16 @@ fn credential(headers: &HeaderMap) -> Option<(String, Sent)> {
         let bearer = value.to_str().ok()?.strip_prefix("Bearer ")?;
         return Some((bearer.trim().to_owned(), Sent::Bearer));
     }
+    cookie_value(headers, COOKIE).map(|value| (value, Sent::Cookie))
+}
+
+/// The cookie of this name.
+pub(crate) fn cookie_value(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-        .map(|value| (value.to_owned(), Sent::Cookie))
+        .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+        .map(str::to_owned)
 }

@@ -11,6 +11,7 @@ use crate::db::accounts::{self, LoginRow};
 use crate::db::people::{self, PersonRow};
 use crate::db::{Connection, audit};
 use crate::secret::{Secret, random_text, sha256};
+use crate::serve::ADMIN;
 use crate::state::Hub;
 
 /// A login ends when nobody used it for so long, milliseconds.
@@ -47,16 +48,17 @@ pub(crate) async fn log_in(
     password: &Secret,
 ) -> Result<Login, Problem> {
     let now = clock::now_ms();
-    let caller = crate::limit::caller(ip);
-    hub.limits.login.take(&caller, now).map_err(|seconds| {
-        let detail = format!("too many logins from your address; come back in {seconds} s");
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "limited", detail)
-    })?;
+    let caller = limit(hub, ip, now)?;
+    if !hub.settings.local_accounts && name != ADMIN {
+        return Err(Problem::refused(format!(
+            "on this hub passwords are for the account `{ADMIN}` only; log in over the provider"
+        )));
+    }
     let mut conn = hub.db.reader().acquire().await?;
     refuse_locked(&mut conn, name, now).await?;
     let person = people::get(&mut conn, name).await?;
     drop(conn);
-    let person = person.filter(|person| person.disabled_at.is_none());
+    let person = person.filter(|person| person.disabled_at.is_none() && person.issuer.is_none());
     let stored = person.as_ref().map(|person| person.password.clone());
     let right = password::is_right(hub, stored, password).await?;
     let Some(person) = person.filter(|_| right) else {
@@ -73,6 +75,16 @@ pub(crate) async fn log_in(
     audit::record(&mut tx, &person.name, "login", &caller, now).await?;
     tx.commit().await?;
     Ok(login)
+}
+
+/// Counts a try of an address; the address as limits and the audit log name it.
+pub(super) fn limit(hub: &Hub, ip: IpAddr, now: i64) -> Result<String, Problem> {
+    let caller = crate::limit::caller(ip);
+    hub.limits.login.take(&caller, now).map_err(|seconds| {
+        let detail = format!("too many logins from your address; come back in {seconds} s");
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "limited", detail)
+    })?;
+    Ok(caller)
 }
 
 /// The second step of a login: the one-time code, or a recovery code. The login gets a new secret.
@@ -135,6 +147,7 @@ pub(crate) async fn change_password(
     refuse_locked(&mut conn, name, now).await?;
     let person = own(&mut conn, name).await?;
     drop(conn);
+    refuse_external(&person)?;
     if !password::is_right(hub, Some(person.password.clone()), old).await? {
         let caller = crate::limit::caller(ip);
         return Err(count_wrong(hub, name, &caller, "the present password is wrong").await?);
@@ -148,6 +161,16 @@ pub(crate) async fn change_password(
     audit::record(&mut tx, name, "password.change", name, now).await?;
     tx.commit().await?;
     Ok(login)
+}
+
+/// Whoever logs in over a provider has no password and no codes here.
+pub(crate) fn refuse_external(person: &PersonRow) -> Result<(), Problem> {
+    match &person.issuer {
+        None => Ok(()),
+        Some(issuer) => Err(Problem::refused(format!(
+            "you log in over {issuer}: password and second factor are kept there"
+        ))),
+    }
 }
 
 /// The account of somebody who is logged in.
@@ -176,7 +199,8 @@ pub(crate) fn stage_now(hub: &Hub, role: Role, has_codes: bool, stage: Stage) ->
     }
 }
 
-async fn open(
+/// Opens a login that has come as far as `stage`.
+pub(super) async fn open(
     hub: &Hub,
     conn: &mut Connection,
     person: &PersonRow,
@@ -191,14 +215,14 @@ async fn open(
         stage: stage.name().to_owned(),
         created_at: now,
         seen_at: now,
-        has_codes: i64::from(person.totp.is_some()),
+        has_codes: i64::from(person.has_codes()),
     };
     accounts::forget_logins(conn, now - IDLE, now - WHOLE).await?;
     accounts::insert_login(conn, &row).await?;
     let role = Role::parse(&person.role).unwrap_or(Role::Viewer);
     Ok(Login {
         bearer: Secret::new(bearer),
-        stage: stage_now(hub, role, person.totp.is_some(), stage),
+        stage: stage_now(hub, role, person.has_codes(), stage),
         role,
     })
 }

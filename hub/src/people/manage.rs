@@ -76,6 +76,8 @@ pub(crate) async fn add(
         totp: None,
         created_at: now,
         disabled_at: None,
+        issuer: None,
+        subject: None,
     };
     let mut tx = hub.db.begin().await?;
     if !people::insert(&mut tx, &row).await? {
@@ -108,6 +110,7 @@ pub(crate) async fn change(
         .await?
         .ok_or_else(|| Problem::not_found(format!("nobody is called `{name}`")))?;
     keep_an_admin(&mut tx, &person, change).await?;
+    leave_to_provider(&person, change)?;
     match change {
         Change::Role(role) => people::set_role(&mut tx, name, role.name()).await?,
         Change::Reset => {
@@ -136,6 +139,18 @@ pub(crate) async fn change(
     Ok(first)
 }
 
+/// What the provider of a person says, and nobody here.
+fn leave_to_provider(person: &PersonRow, change: Change) -> Result<(), Problem> {
+    let theirs = matches!(change, Change::Role(_) | Change::Reset | Change::ForgetCode);
+    match &person.issuer {
+        Some(issuer) if theirs => Err(Problem::refused(format!(
+            "role and login of {} come from {issuer}; change them there, or close the account",
+            person.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The last admin stays one: nobody could undo it.
 async fn keep_an_admin(
     conn: &mut Connection,
@@ -147,7 +162,9 @@ async fn keep_an_admin(
         Change::Role(role) => role != Role::Admin,
         _ => false,
     };
-    let is_admin = person.role == Role::Admin.name() && person.disabled_at.is_none();
+    let is_admin = person.role == Role::Admin.name()
+        && person.disabled_at.is_none()
+        && person.issuer.is_none();
     if ends && is_admin && people::count_admins(conn).await? == 1 {
         let detail = format!("{} is the last admin; make another one first", person.name);
         return Err(Problem::refused(detail));

@@ -1,9 +1,11 @@
 //! People and programs: who they are, what each role may do, how they log in.
 
 pub(crate) mod code;
+pub(crate) mod external;
 pub(crate) mod guard;
 pub(crate) mod login;
 pub(crate) mod manage;
+pub(crate) mod oidc;
 pub(crate) mod password;
 pub(crate) mod recovery;
 

@@ -23,6 +23,7 @@ const TABLES: &[(&str, &str)] = &[
     ("owner", "hub_id"),
     ("person", "name"),
     ("recovery_code", "hash"),
+    ("sign_in", "id_hash"),
     ("login", "id_hash"),
     ("login_failure", "name_hash"),
     ("api_key", "id"),

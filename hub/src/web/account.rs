@@ -37,6 +37,8 @@ struct AccountPage {
     seed: Option<Seed>,
     /// Recovery codes that were not used.
     left: i64,
+    /// Who keeps password and second factor, when it is not the hub.
+    provider: Option<String>,
     /// This hub asks for codes: they cannot be turned off.
     required: bool,
 }
@@ -129,16 +131,17 @@ async fn draw(
 ) -> Result<Response, Problem> {
     let name = person(actor)?;
     let mut conn = hub.db.reader().acquire().await?;
-    let has_codes = login::own(&mut conn, name).await?.totp.is_some();
+    let own = login::own(&mut conn, name).await?;
     let left = left::count(&mut conn, name).await?;
     drop(conn);
     let page = AccountPage {
         frame,
         error,
-        seed: match has_codes {
+        seed: match own.has_codes() {
             true => None,
             false => Some(seed(hub, name, tried, "")?),
         },
+        provider: own.issuer,
         left,
         required: required(hub, actor),
     };
@@ -193,7 +196,9 @@ pub(super) async fn turn_on(
         return draw(&hub, &actor, frame, Some(&form.sealed), error).await;
     };
     let mut tx = hub.db.begin().await?;
-    if login::own(&mut tx, name).await?.totp.is_some() {
+    let own = login::own(&mut tx, name).await?;
+    login::refuse_external(&own)?;
+    if own.totp.is_some() {
         return Err(Problem::refused("one-time codes are on already"));
     }
     people::set_totp(&mut tx, name, Some(&form.sealed), step).await?;

@@ -14,6 +14,7 @@ use crate::admin::problem::Problem;
 use crate::db::accounts;
 use crate::people::guard::{cookie, is_foreign};
 use crate::people::login::{self, Login};
+use crate::people::oidc::Provider;
 use crate::people::{Role, Stage};
 use crate::secret::Secret;
 use crate::state::Hub;
@@ -25,6 +26,33 @@ struct LoginPage {
     error: String,
     name: String,
     next: String,
+    provider: Option<Way>,
+    /// Everybody may log in with a password.
+    local: bool,
+}
+
+/// The link to the identity provider.
+#[derive(Debug)]
+struct Way {
+    name: String,
+    path: String,
+}
+
+impl LoginPage {
+    fn new(hub: &Hub, next: String) -> Self {
+        let way = |provider: &Provider| Way {
+            name: provider.name.clone(),
+            path: format!("/login/oidc?next={}", encode(&next)),
+        };
+        Self {
+            frame: Frame::empty(hub),
+            error: String::new(),
+            name: String::new(),
+            provider: hub.oidc.as_ref().map(way),
+            local: hub.settings.local_accounts,
+            next,
+        }
+    }
 }
 
 #[derive(Debug, Template)]
@@ -80,12 +108,7 @@ pub(super) async fn form(
     State(hub): State<Arc<Hub>>,
     Asked(Next { next }): Asked<Next>,
 ) -> Result<Response, Problem> {
-    page::draw(&LoginPage {
-        frame: Frame::empty(&hub),
-        error: String::new(),
-        name: String::new(),
-        next,
-    })
+    page::draw(&LoginPage::new(&hub, next))
 }
 
 pub(super) async fn log_in(
@@ -103,21 +126,28 @@ pub(super) async fn log_in(
     match login::log_in(&hub, from.0.ip(), name, &form.password).await {
         Ok(opened) => Ok(enter(&opened, &form.next)),
         Err(problem) => {
-            let frame = Frame::empty(&hub);
-            let (name, next) = (form.name, form.next);
-            let status = status(&problem);
-            let error = page::sentence(&problem.detail);
-            page::draw_as(
-                status,
-                &LoginPage {
-                    frame,
-                    error,
-                    name,
-                    next,
-                },
-            )
+            let page = LoginPage {
+                error: page::sentence(&problem.detail),
+                name: form.name,
+                ..LoginPage::new(&hub, form.next)
+            };
+            page::draw_as(status(&problem), &page)
         }
     }
+}
+
+/// The page to log in at, with what went wrong on the way over the provider.
+pub(super) fn refused(hub: &Hub, problem: &Problem, next: String) -> Result<Response, Problem> {
+    let error = page::sentence(&problem.detail);
+    let page = LoginPage {
+        error,
+        ..LoginPage::new(hub, next)
+    };
+    page::draw_as(status(problem), &page)
+}
+
+fn encode(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn status(problem: &Problem) -> StatusCode {
@@ -126,7 +156,6 @@ fn status(problem: &Problem) -> StatusCode {
 
 /// Sets the cookie and leads to what comes next.
 fn enter(opened: &Login, next: &str) -> Response {
-    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let to = match opened.stage {
         Stage::Code => format!("/login/code?next={}", encode(next)),
         Stage::Password => format!("/password?next={}", encode(next)),

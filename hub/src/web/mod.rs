@@ -8,6 +8,7 @@ mod host;
 mod hosts;
 mod login;
 mod machines;
+mod oidc;
 mod page;
 mod people;
 mod profiles;
@@ -34,6 +35,8 @@ pub(crate) fn login_routes() -> Routes {
     Routes::new(Access::Open)
         .add("GET", "/login", get(login::form))
         .add("POST", "/login", post(login::log_in))
+        .add("GET", "/login/oidc", get(oidc::begin))
+        .add("GET", "/login/oidc/done", get(oidc::done))
         .add("GET", "/style.css", get(style))
         .add("GET", "/page.js", get(script))
         .add("GET", "/icon.svg", get(icon))

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 /// Open to everybody, and why.
-const OPEN: [(&str, &str); 12] = [
+const OPEN: [(&str, &str); 14] = [
     ("GET", "/health"),
     ("POST", "/h/1/hello"),
     ("POST", "/h/1/enroll"),
@@ -21,6 +21,8 @@ const OPEN: [(&str, &str); 12] = [
     ("POST", "/api/v1/login"),
     ("GET", "/login"),
     ("POST", "/login"),
+    ("GET", "/login/oidc"),
+    ("GET", "/login/oidc/done"),
     ("GET", "/style.css"),
     ("GET", "/page.js"),
     ("GET", "/icon.svg"),

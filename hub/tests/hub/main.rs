@@ -16,6 +16,7 @@ mod flood;
 mod heartbeat;
 mod manual;
 mod moving;
+mod oidc;
 mod people;
 mod publishing;
 mod races;

@@ -2,8 +2,10 @@
 
 pub(crate) mod browser;
 pub(crate) mod database;
+pub(crate) mod glewlwyd;
 pub(crate) mod host;
 pub(crate) mod postgres;
+pub(crate) mod provider;
 pub(crate) mod registry;
 pub(crate) mod webdriver;
 
