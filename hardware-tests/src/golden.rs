@@ -3,10 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -14,8 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::{
     artifacts::{Artifacts, Profile},
     board::{Board, Disk},
+    canary::{Kind, NOTES, note, random},
     process,
     qemu::{Medium, Qemu, Spec, accel},
+    scenario,
     site::{Ports, Site, Via},
     workspace::{self, Turn},
 };
@@ -63,7 +65,7 @@ pub enum Copy {
     Raw,
 }
 
-fn folder() -> PathBuf {
+fn home() -> PathBuf {
     workspace::target().join("vm/golden")
 }
 
@@ -74,7 +76,7 @@ fn folder() -> PathBuf {
 pub fn ready(artifacts: &Artifacts) -> Result<Golden> {
     let _turn = Turn::named("golden")?;
     let made_with = fingerprint(artifacts)?;
-    let note = folder().join("golden.json");
+    let note = home().join("golden.json");
     if let Ok(text) = fs::read_to_string(&note)
         && let Ok(golden) = serde_json::from_str::<Golden>(&text)
         && golden.made_with == made_with
@@ -92,13 +94,15 @@ fn make(artifacts: &Artifacts, made_with: String) -> Result<Golden> {
     let site = Site::open(artifacts, &folder.join("site"), Ports::default())?;
     site.fill(artifacts)?;
     site.publish(artifacts, Via::Registry)?;
-    let user_data = site.user_data("golden", "")?;
+    let user_data = site.user_data("golden", &secrets(&folder, &site)?)?;
     let iso = folder.join("burin.iso");
     artifacts.make_iso(&user_data, &iso)?;
     let disk = Disk::empty(&folder.join("disk.raw"), DISK, SERIAL)?;
     let mut machine = machine(&folder, vec![disk], Some(Medium::UsbStick(iso)))?;
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     machine.power_on()?;
+    machine.wait_for("burin: progress step=pull", INSTALL)?;
+    machine.screenshot(&folder.join("installing.png"))?;
     let host = match wait_until_running(&site, INSTALL) {
         Ok(host) => host,
         Err(error) => return Err(error.context(machine.leave_traces())),
@@ -107,6 +111,8 @@ fn make(artifacts: &Artifacts, made_with: String) -> Result<Golden> {
     let console = machine.console()?.text();
     shut_down(&mut machine)?;
     let ports = site.ports();
+    drop((machine, site));
+    searched(&folder, start.elapsed())?;
     Ok(Golden {
         made_with,
         registry_port: ports.registry,
@@ -115,6 +121,43 @@ fn make(artifacts: &Artifacts, made_with: String) -> Result<Golden> {
         seconds,
         console,
     })
+}
+
+/// User-data with a user's password and a registry's credentials, which are searched for.
+fn secrets(folder: &Path, site: &Site) -> Result<String> {
+    let (user, registry) = (random("user")?, random("registry")?);
+    note(folder, Kind::UserPassword, &user)?;
+    note(folder, Kind::RegistryPassword, &registry)?;
+    let host = site.registry.guest_name();
+    Ok(format!(
+        "---\n\
+         users:\n\
+         - {{ name: ops, passwd: {user}, lock_passwd: false }}\n\
+         burin:\n\
+         \x20 registries:\n\
+         \x20 - {{ host: \"{host}\", username: edge, password: {registry} }}\n"
+    ))
+}
+
+/// Ends the scenario of the golden disk. What must lie somewhere has to be found there: else the search
+/// would be blind.
+fn searched(folder: &Path, time: Duration) -> Result<()> {
+    let report = scenario::end(folder, time)?;
+    for (kind, place) in [
+        (Kind::Token, "burin.iso"),
+        (Kind::ApiKey, "data/admin.json"),
+        (Kind::HubKey, "data/online.key"),
+        (Kind::HostKey, "burin-system/identity.key"),
+        (Kind::UserPassword, "burin-system/user-data"),
+        (Kind::RegistryPassword, "burin-system/user-data"),
+    ] {
+        ensure!(
+            report.lies(kind, place),
+            "{kind:?} was not found in {place}, where it lies: {:?}",
+            report.found
+        );
+    }
+    Ok(())
 }
 
 /// Presses the power button and waits until the machine is off: a golden disk is a clean one.
@@ -149,17 +192,16 @@ pub fn wait_until_running(site: &Site, within: Duration) -> Result<Value> {
     Ok(seen)
 }
 
-/// Copies the golden site and disk for the scenario `name`. No other scenario uses it meanwhile: the
+/// Copies the golden site and disk into the `folder` of a scenario. No other scenario uses it meanwhile: the
 /// installed host knows its hub by port.
 ///
 /// # Errors
 /// When there is no golden disk and none can be made, or it cannot be copied.
-pub fn installed(name: &str, copy: Copy) -> Result<Installed> {
+pub fn installed(folder: &Path, copy: Copy) -> Result<Installed> {
     let artifacts = Artifacts::build(Profile::Thin)?;
     let golden = ready(&artifacts)?;
     let turn = Turn::named("golden")?;
-    let from = folder();
-    let to = workspace::scenario(name)?;
+    let (from, to) = (home(), folder.to_owned());
     let mut clone = std::process::Command::new("cp");
     clone.args(["-a", "--reflink=auto"]);
     process::output(clone.arg(from.join("site")).arg(&to))?;
@@ -172,7 +214,7 @@ pub fn installed(name: &str, copy: Copy) -> Result<Installed> {
             Disk::raw(&to.join("disk.raw"), SERIAL)
         }
     };
-    for file in ["variables.fd", "burin.iso"] {
+    for file in ["variables.fd", "burin.iso", NOTES] {
         fs::copy(from.join(file), to.join(file)).with_context(|| format!("copying {file}"))?;
     }
     let ports = Ports {

@@ -20,6 +20,9 @@ use crate::{
 /// Seconds between two syncs: scenarios shall not wait for a minute to pass.
 const SYNC: u32 = 5;
 
+/// The address by which a guest of QEMU's user network reaches this machine's loopback.
+pub const GUEST_SEES: &str = "10.0.2.2";
+
 /// How a hub shall serve.
 #[derive(Debug, Clone)]
 pub struct Serving<'a> {
@@ -63,7 +66,7 @@ impl Hub {
     pub fn start(artifacts: &Artifacts, folder: &Path, port: u16) -> Result<Self> {
         let serving = Serving {
             port,
-            name: "10.0.2.2",
+            name: GUEST_SEES,
             interval: SYNC,
             database: None,
         };
@@ -91,7 +94,7 @@ impl Hub {
         if let Some(url) = serving.database {
             command.args(["--database-url", url]);
         }
-        let process = Guard::start(&command, &folder.join("hub.log"))?;
+        let process = Guard::start(&command, &log_file(folder))?;
         let line = process
             .says
             .wait_for("\"fingerprint\"", Duration::from_secs(60))?;
@@ -227,4 +230,13 @@ impl Hub {
             }
         }
     }
+}
+
+/// Where a hub logs that keeps its data in `folder`: the log of an earlier one stays.
+fn log_file(folder: &Path) -> PathBuf {
+    let first = std::iter::once(folder.join("hub.log"));
+    let mut names = first.chain((2..).map(|number| folder.join(format!("hub-{number}.log"))));
+    names
+        .find(|log| !log.exists())
+        .unwrap_or_else(|| folder.join("hub.log"))
 }

@@ -2,9 +2,14 @@
 //! About 3 minutes under software emulation; every scenario of an installed host starts from its disk.
 
 use anyhow::{Context, Result};
+use burin_core::cost::Cost;
 use burin_hardware_tests::{
     artifacts::{Artifacts, Profile},
+    bench::machine::{MOST_MEMORY, MOST_WRITTEN},
     golden::{self, Copy},
+    person::Person,
+    register::matcher,
+    scenario,
 };
 
 #[test]
@@ -50,10 +55,24 @@ fn an_empty_machine_becomes_a_running_host_and_comes_back_after_a_shutdown() -> 
     let first = golden.console.lines().find(wrong);
     assert_eq!(first, None, "{}", golden.console);
 
-    let mut installed = golden::installed("golden-again", Copy::Overlay)?;
-    installed.boot()?;
-    let again = installed.machine_console()?;
-    assert!(!again.contains("burin: step partition"), "{again}");
-    assert!(!again.contains("burin: step pull"), "{again}");
-    Ok(())
+    let cost = Cost::find(&golden.console).context("the installer told no cost")?;
+    let memory = cost.memory as f64 / f64::from(1 << 20);
+    assert!(memory < MOST_MEMORY, "{memory:.1} MiB of memory were held");
+    let written = cost.written as f64 / cost.content as f64;
+    assert!(written <= MOST_WRITTEN, "{written:.2} x were written");
+
+    scenario::tell("golden-again", |folder| {
+        let mut installed = golden::installed(folder, Copy::Overlay)?;
+        installed.boot()?;
+        let again = installed.machine_console()?;
+        assert!(!again.contains("burin: step partition"), "{again}");
+        assert!(!again.contains("burin: step pull"), "{again}");
+        let hub = &installed.site.hub;
+        assert_eq!(matcher(hub)?, "token");
+        let operator = Person::operator(hub, folder)?;
+        operator.open("/hosts")?;
+        operator.browser.sees("running")?;
+        operator.browser.keep("token-running")?;
+        operator.browser.quit()
+    })
 }

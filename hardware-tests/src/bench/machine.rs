@@ -3,16 +3,28 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use burin_core::cost::Cost;
 
 use super::Figure;
+use crate::artifacts::Artifacts;
+use crate::board::Board as _;
+use crate::hub::Hub;
+use crate::person::Person;
 use crate::process::output;
+use crate::register::{announce, approve, host_id, newcomer};
+use crate::screen::said;
 use crate::story::Story;
 
 /// Bytes of a MiB.
 const MIB: f64 = 1024.0 * 1024.0;
+
+/// What an installation may write to the system partition at most, in parts of the unpacked content.
+pub const MOST_WRITTEN: f64 = 1.6;
+/// What the agent may hold at most in an installation, MiB.
+pub const MOST_MEMORY: f64 = 96.0;
 
 /// Runs the demo with the programs as shipped. It leaves its story in `folder`.
 ///
@@ -30,7 +42,9 @@ pub fn measure(folder: &Path) -> Result<Vec<Figure>> {
     let cost = Cost::find(&told).with_context(|| format!("no cost is told in: {told}"))?;
     let initramfs =
         initramfs(&told).with_context(|| format!("no time of the initramfs is told in: {told}"))?;
-    let mut figures = figures(Some(cost), Some(initramfs), Some(story.seconds));
+    let click = click(folder)?.as_secs_f64();
+    let whole = Some(story.seconds);
+    let mut figures = figures(Some(cost), Some(initramfs), whole, Some(click));
     for (name, seconds) in &story.parts {
         figures.push(Figure::reported(&format!("– {name}"), *seconds, "s"));
     }
@@ -40,24 +54,42 @@ pub fn measure(folder: &Path) -> Result<Vec<Figure>> {
 /// The figures of a machine when none was started.
 #[must_use]
 pub fn unmeasured() -> Vec<Figure> {
-    figures(None, None, None)
+    figures(None, None, None, None)
 }
 
-fn figures(cost: Option<Cost>, initramfs: Option<f64>, whole: Option<f64>) -> Vec<Figure> {
+/// Has an operator let a host in at the hub's pages: the time from the click to the host's console.
+fn click(folder: &Path) -> Result<Duration> {
+    let artifacts = Artifacts::beside_this_program()?;
+    let hub = Hub::start(&artifacts, folder, 0)?;
+    let mut machine = newcomer(&artifacts, &hub, folder)?;
+    machine.power_on()?;
+    let id = host_id(&mut machine)?;
+    let key = said(&mut machine, "key")?;
+    let operator = Person::operator(&hub, folder)?;
+    announce(&operator, &id, None)?;
+    approve(&operator, &mut machine, &id, &key)
+}
+
+fn figures(
+    cost: Option<Cost>,
+    initramfs: Option<f64>,
+    whole: Option<f64>,
+    click: Option<f64>,
+) -> Vec<Figure> {
     let mib = |bytes: u64| bytes as f64 / MIB;
     vec![
         Figure::bounded(
             "bytes written to the system partition in an install / unpacked content",
             cost.map(|it| it.written as f64 / it.content as f64),
             "x",
-            1.6,
+            MOST_WRITTEN,
             1.35,
         ),
         Figure::bounded(
             "peak memory of the agent in an install",
             cost.map(|it| mib(it.memory)),
             "MiB",
-            96.0,
+            MOST_MEMORY,
             64.0,
         ),
         Figure::reported(
@@ -73,6 +105,11 @@ fn figures(cost: Option<Cost>, initramfs: Option<f64>, whole: Option<f64>) -> Ve
                 "s",
             )
         },
+        Figure::reported(
+            "an operator's click, until the host's console knows",
+            click,
+            "s",
+        ),
         Figure::reported("demo, power-on to `running`", whole, "s"),
     ]
 }
@@ -106,7 +143,10 @@ mod tests {
             written: 130,
             content: 100,
         };
-        let (some, none) = (figures(Some(cost), Some(1.0), Some(2.0)), unmeasured());
+        let (some, none) = (
+            figures(Some(cost), Some(1.0), Some(2.0), Some(3.0)),
+            unmeasured(),
+        );
         let names = |it: &[Figure]| it.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&some), names(&none));
         assert!(none.iter().all(|it| it.value.is_none()));

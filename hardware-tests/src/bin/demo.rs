@@ -72,9 +72,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     let (mut machine, powered) = power_on(&folder, &iso, &mut follow)?;
     let admitted = arguments
         .register
-        .admit(&site, &mut machine, |what| say(&follow, what));
-    if let Err(error) = admitted {
-        return Err(error.context(machine.leave_traces()));
+        .admit(&site.hub, &mut machine, |what| say(&follow, what));
+    match admitted {
+        Ok(Some(took)) => say(
+            &follow,
+            &format!("the host knows {:.1} s after the click", took.as_secs_f64()),
+        ),
+        Ok(None) => {}
+        Err(error) => return Err(error.context(machine.leave_traces())),
     }
     let host = watch(&site, &mut machine, &mut follow)?;
     let seconds = follow.seconds() - powered;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use burin_hardware_tests::process;
+use burin_hardware_tests::{
+    process,
+    sparse::{Extent, stored},
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -32,15 +35,6 @@ pub(crate) fn digest(disk: &Path) -> Result<String> {
         }
     })?;
     Ok(hex::encode(hash.finalize()))
-}
-
-/// Whether the raw file `disk` holds `needle` anywhere.
-pub(crate) fn contains(disk: &Path, needle: &[u8]) -> Result<bool> {
-    let mut found = false;
-    chunks(disk, |_, bytes| {
-        found |= bytes.windows(needle.len()).any(|part| part == needle);
-    })?;
-    Ok(found)
 }
 
 /// The partition table and its copy at the end of the raw file `disk`.
@@ -136,7 +130,7 @@ pub(crate) fn damage(disk: &Path, block: &[u8]) -> Result<usize> {
 fn chunks(disk: &Path, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
     let file = File::open(disk).with_context(|| format!("opening {}", disk.display()))?;
     let mut buffer = vec![0; CHUNK];
-    for (start, length) in stored(disk)? {
+    for Extent { start, length } in stored(disk)? {
         let mut at = start;
         while at < start + length {
             let want = usize::try_from(start + length - at).map_or(CHUNK, |left| left.min(CHUNK));
@@ -147,22 +141,6 @@ fn chunks(disk: &Path, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Places and lengths of what the sparse file really holds.
-fn stored(disk: &Path) -> Result<Vec<(u64, u64)>> {
-    let mut command = Command::new("qemu-img");
-    command
-        .args(["map", "--output=json", "-f", "raw"])
-        .arg(disk);
-    let said = process::output(&mut command)?;
-    let map: Vec<Value> = serde_json::from_str(&said).context("understanding qemu-img map")?;
-    let part = |it: &Value| Some((it["start"].as_u64()?, it["length"].as_u64()?));
-    Ok(map
-        .iter()
-        .filter(|it| it["data"] == true)
-        .filter_map(part)
-        .collect())
 }
 
 /// The raw file of the first disk in `folder`.

@@ -8,4 +8,5 @@ mod console;
 mod gate;
 mod installed;
 mod interrupted;
+mod stories;
 mod unhealthy;

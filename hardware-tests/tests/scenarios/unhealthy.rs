@@ -8,8 +8,8 @@ use burin_hardware_tests::{
     board::{Board, Disk},
     golden::{self, BOOT, DISK, INSTALL, SERIAL},
     qemu::Medium,
+    scenario,
     site::{Ports, Site, Via},
-    workspace,
 };
 
 use crate::{bytes, gate::token_uses};
@@ -34,53 +34,53 @@ fn without_network(profile: &str) -> Result<String> {
 #[test]
 #[ignore = "minutes: 12, scripts/check --full"]
 fn a_first_generation_that_never_gets_healthy_ends_in_the_recovery_with_its_reason() -> Result<()> {
-    let name = "never-healthy";
-    let artifacts = Artifacts::build(Profile::Thin)?;
-    let folder = workspace::scenario(name)?;
-    let site = Site::open(&artifacts, &folder.join("site"), Ports::default())?;
-    site.fill(&artifacts)?;
-    site.publish_changed(&artifacts, Via::Registry, |profile| {
-        without_network(&profile)
-    })?;
-    let iso = folder.join("burin.iso");
-    artifacts.make_iso(&site.user_data(name, "")?, &iso)?;
-    let disk = Disk::empty(&folder.join("disk.raw"), DISK, SERIAL)?;
-    let mut machine = golden::machine(&folder, vec![disk], Some(Medium::UsbStick(iso)))?;
-    machine.power_on()?;
+    scenario::tell("never-healthy", |folder| {
+        let artifacts = Artifacts::build(Profile::Thin)?;
+        let site = Site::open(&artifacts, &folder.join("site"), Ports::default())?;
+        site.fill(&artifacts)?;
+        site.publish_changed(&artifacts, Via::Registry, |profile| {
+            without_network(&profile)
+        })?;
+        let iso = folder.join("burin.iso");
+        artifacts.make_iso(&site.user_data("unhealthy", "")?, &iso)?;
+        let disk = Disk::empty(&folder.join("disk.raw"), DISK, SERIAL)?;
+        let mut machine = golden::machine(folder, vec![disk], Some(Medium::UsbStick(iso)))?;
+        machine.power_on()?;
 
-    machine.wait_for("burin: step entry done", INSTALL)?;
-    for _try in 0..3 {
-        let line = machine.wait_for("burin: step health failed", BOOT)?;
+        machine.wait_for("burin: step entry done", INSTALL)?;
+        for _try in 0..3 {
+            let line = machine.wait_for("burin: step health failed", BOOT)?;
+            assert!(
+                line.contains("did not become healthy in its time"),
+                "{line}"
+            );
+            assert!(line.contains("cni plugin not initialized"), "{line}");
+            machine.wait_for("burin: rebooting", BOOT)?;
+        }
+        let line = machine.wait_for("burin: step boot failed", BOOT)?;
         assert!(
-            line.contains("did not become healthy in its time"),
+            line.contains("generation 1 did not come up (health)"),
             "{line}"
         );
         assert!(line.contains("cni plugin not initialized"), "{line}");
-        machine.wait_for("burin: rebooting", BOOT)?;
-    }
-    let line = machine.wait_for("burin: step boot failed", BOOT)?;
-    assert!(
-        line.contains("generation 1 did not come up (health)"),
-        "{line}"
-    );
-    assert!(line.contains("cni plugin not initialized"), "{line}");
-    machine.wait_for("burin: state=degraded", BOOT)?;
-    let seen = site.hub.wait_for("the host to be degraded", HEARD, |all| {
-        let one = all.first()?;
-        (one["phase"] == "degraded" && one["mode"] == "installer").then(|| one.clone())
-    })?;
-    let error = seen["observed"]["last_error"].to_string();
-    assert!(error.contains("cni plugin not initialized"), "{error}");
-    assert_eq!(token_uses(&site)?, 1);
-    assert_eq!(site.hub.hosts()?.len(), 1, "a second host appeared");
-    let said = machine.console()?.text();
-    let partitioned = said.matches("burin: step partition done").count();
-    assert_eq!(partitioned, 1, "it was installed again");
-    machine.power_cut()?;
-    let entries = bytes::boot_entries(&bytes::main_disk(&folder))?;
-    ensure!(
-        entries.iter().any(|it| it == "burin-1+0-3.conf"),
-        "the loader did not count: {entries:?}"
-    );
-    Ok(())
+        machine.wait_for("burin: state=degraded", BOOT)?;
+        let seen = site.hub.wait_for("the host to be degraded", HEARD, |all| {
+            let one = all.first()?;
+            (one["phase"] == "degraded" && one["mode"] == "installer").then(|| one.clone())
+        })?;
+        let error = seen["observed"]["last_error"].to_string();
+        assert!(error.contains("cni plugin not initialized"), "{error}");
+        assert_eq!(token_uses(&site)?, 1);
+        assert_eq!(site.hub.hosts()?.len(), 1, "a second host appeared");
+        let said = machine.console()?.text();
+        let partitioned = said.matches("burin: step partition done").count();
+        assert_eq!(partitioned, 1, "it was installed again");
+        machine.power_cut()?;
+        let entries = bytes::boot_entries(&bytes::main_disk(folder))?;
+        ensure!(
+            entries.iter().any(|it| it == "burin-1+0-3.conf"),
+            "the loader did not count: {entries:?}"
+        );
+        Ok(())
+    })
 }
