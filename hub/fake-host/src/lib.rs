@@ -171,6 +171,19 @@ impl FakeHost {
         Ok((self.identity_print.clone(), sig.as_ref().to_vec()))
     }
 
+    /// Thumbprint and signature of the session key.
+    #[must_use]
+    pub fn sign_in_session(&self, message: &[u8]) -> (String, Vec<u8>) {
+        let sig = self.session_key.sign(message).as_ref().to_vec();
+        (self.session_print.clone(), sig)
+    }
+
+    /// Of the session key.
+    #[must_use]
+    pub fn session_key(&self) -> PublicKey {
+        ed25519(&self.session_key)
+    }
+
     /// Asks for admission.
     #[must_use]
     pub fn enroll_body(&self, nonce: String, token: Option<&Token>) -> Enroll {
@@ -257,10 +270,7 @@ impl FakeHost {
     /// # Errors
     /// A body that does not serialize.
     pub fn seal_sync(&self, body: &Sync) -> Result<Envelope> {
-        Envelope::seal(body, |message| {
-            let sig = self.session_key.sign(message).as_ref().to_vec();
-            Ok(vec![(self.session_print.clone(), sig)])
-        })
+        Envelope::seal(body, |message| Ok(vec![self.sign_in_session(message)]))
     }
 }
 

@@ -97,6 +97,10 @@ impl Host {
         self.speaks.sign(message).unwrap()
     }
 
+    pub(crate) fn sign_in_session(&self, message: &[u8]) -> (String, Vec<u8>) {
+        self.speaks.sign_in_session(message)
+    }
+
     /// The envelope of an enroll, signed by the identity and the token.
     pub(crate) fn seal_enroll(&self, body: &Enroll, token: Option<&Token>) -> Envelope {
         self.speaks.seal_enroll(body, token).unwrap()
