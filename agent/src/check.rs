@@ -16,6 +16,16 @@ pub struct Report {
     pub files: Vec<FileReport>,
 }
 
+/// What `--json` prints to standard error when there is nothing to report.
+#[derive(Debug, Serialize)]
+pub struct Failed {
+    /// `unreadable`.
+    #[serde(rename = "type")]
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
+}
+
 /// The problems of one file, in its order.
 #[derive(Debug, Serialize)]
 pub struct FileReport {
@@ -45,7 +55,12 @@ pub fn check(user_data: &[PathBuf], profile: Option<&Path>) -> Result<Report> {
         texts.push(read.unwrap_or_default());
     }
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let found = userdata::merge(&texts).map_or_else(|found| found, |data| data.warnings);
+    let found = match userdata::merge(&texts) {
+        Err(found) => found,
+        // A profile alone names no hub.
+        Ok(data) if user_data.is_empty() => data.warnings,
+        Ok(data) => [Vec::from_iter(userdata::no_hub(&data)), data.warnings].concat(),
+    };
     let sorted = userdata::by_source(&texts, found);
     for ((path, problems), bytes) in user_data.iter().zip(sorted).zip(unreadable) {
         report.add(path, bytes.map_or(problems, |problem| vec![problem]));
@@ -128,6 +143,8 @@ impl Report {
 mod tests {
     use super::*;
 
+    const HUB: &str = "#cloud-config\nburin: { hub: { url: https://hub.example } }\n";
+
     fn report(user_data: &[u8], profile: Option<&str>) -> Report {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("user-data");
@@ -147,11 +164,13 @@ mod tests {
     #[test]
     fn the_exit_code_tells_errors_from_warnings() {
         for (text, warnings, want) in [
-            ("#cloud-config\n", Warnings::Fail, 0),
+            ("#cloud-config\n", Warnings::Pass, 0),
+            ("#cloud-config\n", Warnings::Fail, 1),
+            (HUB, Warnings::Fail, 0),
             ("", Warnings::Pass, 2),
             (" \n", Warnings::Pass, 2),
             ("#cloud-config\nstrict: true\n", Warnings::Pass, 0),
-            ("#cloud-config\nstrict: true\n", Warnings::Fail, 1),
+            (&format!("{HUB}strict: true\n"), Warnings::Fail, 1),
             ("#cloud-config\nbruin: {}\n", Warnings::Pass, 2),
         ] {
             let got = report(text.as_bytes(), None).exit_code(warnings);
@@ -172,8 +191,14 @@ mod tests {
             "{text}"
         );
         assert_eq!(
-            report(b"#cloud-config\n", None).text().unwrap(),
+            report(HUB.as_bytes(), None).text().unwrap(),
             "user-data: fine\n"
+        );
+        let alone = report(b"#cloud-config\n", None).text().unwrap();
+        assert!(
+            alone.starts_with("user-data:1:1: warning: no hub is named")
+                && alone.contains("`burin.hub.url`"),
+            "{alone}"
         );
     }
 

@@ -7,8 +7,10 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, Result};
 use burin_api::desired::{Desired, Release};
 use burin_api::message::Mode;
+use burin_api::sealed::HostSecrets;
 use burin_core::host::HostFacts;
 use burin_core::userdata::UserData;
+use tokio::sync::watch;
 
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
@@ -129,6 +131,8 @@ pub struct Context {
     pub user_data_text: Hidden<Arc<str>>,
     /// What the hub assigned; none while it assigned nothing.
     pub desired: Option<Arc<Desired>>,
+    /// What the hub sealed to this host; in RAM only.
+    pub secrets: watch::Receiver<Arc<HostSecrets>>,
     /// Who the host is to its hub.
     pub identity: Identity,
     pub events: Events,

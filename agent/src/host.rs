@@ -41,6 +41,11 @@ pub fn report(root: &Path, random: [u8; 16]) -> Report {
 }
 
 impl Report {
+    /// Whether a finding forbids an installation.
+    pub fn is_blocked(&self) -> bool {
+        checks::is_blocked(&self.findings)
+    }
+
     /// For machines.
     ///
     /// # Errors
@@ -143,7 +148,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let report = report(root.path(), [7; 16]);
         assert_eq!(report.findings.len(), checks::NAMES.len());
-        assert!(checks::is_blocked(&report.findings));
+        assert!(report.is_blocked());
         let text = report.text().unwrap();
         assert!(text.contains("draws and keeps its own ID"), "{text}");
         for name in checks::NAMES {

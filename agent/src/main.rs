@@ -22,7 +22,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints what this box is, its host ID and whether it passes the hardware check.
+    /// Prints what this box is, its host ID and whether it passes the hardware check (exit code 2 when
+    /// it does not).
     Host {
         /// As JSON, for machines.
         #[arg(long)]
@@ -54,6 +55,9 @@ enum Command {
     #[command(hide = true)]
     Drivers,
 }
+
+/// Exit code of a machine that burin cannot be installed on, and of input with errors.
+const BAD: u8 = 2;
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
@@ -96,7 +100,8 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             )?;
             let report = host::report(Path::new("/"), random);
             let shown = if json { report.json() } else { report.text() };
-            print(&shown?)
+            print(&shown?)?;
+            Ok(ExitCode::from(if report.is_blocked() { BAD } else { 0 }))
         }
         Command::Check {
             files,
@@ -107,9 +112,9 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             let report = match check::check(&files, profile.as_deref()) {
                 Ok(report) => report,
                 Err(err) => {
+                    tell_unreadable(&err, json)?;
                     // 1 would say that there were warnings.
-                    eprintln!("burin: {err:#}");
-                    return Ok(ExitCode::from(2));
+                    return Ok(ExitCode::from(BAD));
                 }
             };
             let shown = if json { report.json() } else { report.text() };
@@ -134,6 +139,19 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             init::drivers::run().map(|()| ExitCode::SUCCESS)
         }
     }
+}
+
+fn tell_unreadable(err: &anyhow::Error, json: bool) -> anyhow::Result<()> {
+    if json {
+        let failed = check::Failed {
+            code: "unreadable",
+            detail: format!("{err:#}"),
+        };
+        eprintln!("{}", serde_json::to_string(&failed)?);
+    } else {
+        eprintln!("burin: {err:#}");
+    }
+    Ok(())
 }
 
 /// What is for the log only, beside the events: PID 1 keeps it in a file, systemd in its journal.

@@ -173,6 +173,7 @@ impl Host {
             built: 1_767_225_600_000,
             report: reports,
             word: words,
+            secrets: watch::channel(Arc::default()).0,
             set_clock: |_| Ok(()),
             ways,
         };

@@ -226,6 +226,9 @@ fn root(connection: &Connection, command: &RootCommand, json: bool) -> anyhow::R
         };
         println!("release key sha256:{}: {profiles}", key.key.thumbprint()?);
     }
+    for address in &info.addresses {
+        println!("hosts reach the hub at {address}");
+    }
     if let Some(file) = &info.leftover {
         println!("move the root key {} off this machine", file.display());
     }

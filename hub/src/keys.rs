@@ -156,6 +156,8 @@ fn create(folder: &Path) -> anyhow::Result<()> {
         root: vec![root.public()],
         online: vec![online.public()],
         release: Vec::new(),
+        retiring: Vec::new(),
+        addresses: Vec::new(),
         unprotected: true,
     };
     let chain = vec![root.seal(&document)?];

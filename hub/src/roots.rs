@@ -1,6 +1,8 @@
 //! `burin-hub root`: the root key, which the hub itself never needs. Everything works on files; a
 //! running hub shows a new root document after its next start.
 
+mod reach;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,9 +13,11 @@ use burin_api::root::{self, Anchor};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::clock;
 use crate::files::{self, Readers};
 use crate::keys::{CHAIN, HubKeys, NEXT_ONLINE, ONLINE, ROOT, SigningKey, seal_all};
 use crate::release::key::ReleaseKeys;
+use reach::{Overlap, Reach};
 
 /// Root documents that a host follows at most (and a hub makes).
 const MOST_VERSIONS: u32 = 1024;
@@ -29,9 +33,10 @@ pub(crate) enum RootCommand {
         #[arg(long, value_name = "FILE")]
         root_key: PathBuf,
     },
-    /// Sign the next root document: another root key, another online key, other release keys.
+    /// Sign the next root document: another root key, another online key, other release keys, other
+    /// addresses of the hub.
     #[command(
-        after_help = "Examples:\n  burin-hub root rotate --data ./hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --new-online-key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --add-release-key release.key.pub --release-profile retail"
+        after_help = "Examples:\n  burin-hub root rotate --data ./hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --new-online-key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --add-release-key release.key.pub --release-profile retail\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --address https://hub2.example:8443"
     )]
     Rotate(Rotation),
     /// Show the newest root document.
@@ -48,11 +53,15 @@ pub(crate) struct Rotation {
     /// Make another root key and write it there.
     #[arg(long, value_name = "FILE")]
     new_root_key: Option<PathBuf>,
-    /// Make another online key; hosts believe the one of now no longer.
+    /// Make another online key.
     #[arg(long)]
     new_online_key: bool,
     #[command(flatten)]
+    overlap: Overlap,
+    #[command(flatten)]
     release: ReleaseKeys,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// What a command says of the newest root document.
@@ -66,6 +75,11 @@ pub(crate) struct RootInfo {
     pub(crate) unprotected: bool,
     /// Keys that sign releases; hosts take signed releases only when there is one.
     pub(crate) release: Vec<ReleaseKey>,
+    /// Where hosts reach the hub; none: where their user-data says.
+    pub(crate) addresses: Vec<String>,
+    /// Until when an online key of before is believed, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) overlap_until: Option<u64>,
     /// The root key of a first start, as long as it lies in the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) leftover: Option<PathBuf>,
@@ -78,7 +92,7 @@ pub(crate) struct RootInfo {
 pub(crate) fn run(folder: &Path, command: &RootCommand) -> anyhow::Result<RootInfo> {
     match command {
         RootCommand::Init { root_key } => init(folder, root_key)?,
-        RootCommand::Rotate(rotation) => rotate(folder, rotation)?,
+        RootCommand::Rotate(rotation) => rotate(folder, rotation, clock::wire(clock::now_ms()))?,
         RootCommand::Show => {}
     }
     info(folder, &newest(&chain(folder)?)?)
@@ -95,6 +109,8 @@ fn info(folder: &Path, document: &RootDocument) -> anyhow::Result<RootInfo> {
         root: format!("sha256:{}", key.thumbprint()?),
         unprotected: document.unprotected,
         release: document.release.clone(),
+        addresses: document.addresses.clone(),
+        overlap_until: document.retiring.iter().map(|it| it.until).max(),
         leftover: leftover(folder),
     })
 }
@@ -129,22 +145,27 @@ fn init(folder: &Path, root_key: &Path) -> anyhow::Result<()> {
         root: vec![root.public()],
         online: vec![online.public()],
         release: Vec::new(),
+        retiring: Vec::new(),
+        addresses: Vec::new(),
         unprotected: false,
     };
     write_chain(folder, &[root.seal(&document)?])
 }
 
-fn rotate(folder: &Path, rotation: &Rotation) -> anyhow::Result<()> {
+/// `now` in milliseconds since 1970.
+fn rotate(folder: &Path, rotation: &Rotation, now: u64) -> anyhow::Result<()> {
     let Rotation {
         root_key,
         new_root_key,
         new_online_key,
+        overlap,
         release,
+        reach,
     } = rotation;
     ensure!(
-        new_root_key.is_some() || *new_online_key || release.is_some(),
-        "say what is to be another: --new-root-key FILE, --new-online-key, --add-release-key KEY \
-         or --remove-release-key KEY"
+        new_root_key.is_some() || *new_online_key || release.is_some() || reach.is_some(),
+        "say what is to be another: --new-root-key FILE, --new-online-key, --add-release-key KEY, \
+         --remove-release-key KEY, --address URL or --no-addresses"
     );
     let mut chain = chain(folder)?;
     let held = newest(&chain)?;
@@ -160,6 +181,9 @@ fn rotate(folder: &Path, rotation: &Rotation) -> anyhow::Result<()> {
         held.version
     );
     let release = release.apply(&held.release)?;
+    let addresses = reach.apply(&held.addresses)?;
+    let replaced: &[_] = if *new_online_key { &held.online } else { &[] };
+    let retiring = overlap.apply(&held.retiring, replaced, now);
     let new = match new_root_key {
         Some(file) => Some(new_key(folder, file)?),
         None => None,
@@ -177,6 +201,8 @@ fn rotate(folder: &Path, rotation: &Rotation) -> anyhow::Result<()> {
             None => held.online,
         },
         release,
+        retiring,
+        addresses,
         unprotected: held.unprotected && new.is_none(),
     };
     let mut signers = vec![&old];
@@ -239,8 +265,71 @@ mod tests {
             root_key: root_key.to_owned(),
             new_root_key: new.map(Path::to_owned),
             new_online_key: online,
-            release: ReleaseKeys::default(),
+            ..Rotation::default()
         })
+    }
+
+    fn rotation(root_key: &Path, online: bool, overlap: &str) -> Rotation {
+        Rotation {
+            root_key: root_key.to_owned(),
+            new_online_key: online,
+            overlap: Overlap::of(overlap.parse().unwrap()),
+            ..Rotation::default()
+        }
+    }
+
+    #[test]
+    fn a_replaced_online_key_is_believed_for_the_overlap_and_a_stolen_one_no_longer() {
+        let (hub, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, root_key) = (hub.path(), stick.path().join("1"));
+        init(folder, &root_key).unwrap();
+        let speakers = |now| {
+            let keys = HubKeys::load_or_create(folder).unwrap();
+            keys.root.speakers(now).len()
+        };
+        rotate(folder, &rotation(&root_key, true, "30s"), 1_000).unwrap();
+        assert_eq!((speakers(30_999), speakers(31_000)), (2, 1));
+        rotate(folder, &rotation(&root_key, true, "30s"), 11_000).unwrap();
+        assert_eq!((speakers(30_999), speakers(31_000)), (3, 2));
+        rotate(folder, &rotation(&root_key, true, "0"), 12_000).unwrap();
+        let chain = chain(folder).unwrap();
+        let before: RootDocument = chain[2].peek().unwrap();
+        let after = newest(&chain).unwrap();
+        assert!(!after.speakers(12_000).contains(&&before.online[0]));
+        // Those before the stolen key are believed as it was promised.
+        assert_eq!((speakers(30_999), speakers(31_000)), (3, 2));
+    }
+
+    #[test]
+    fn addresses_stay_until_others_are_given() {
+        let (hub, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, root_key) = (hub.path(), stick.path().join("1"));
+        init(folder, &root_key).unwrap();
+        let change = |reach| {
+            let rotation = Rotation {
+                reach,
+                ..rotation(&root_key, false, "0")
+            };
+            run(folder, &RootCommand::Rotate(rotation))
+        };
+        let two = ["https://b.example:8443/", "https://a.example"];
+        let want = ["https://b.example:8443", "https://a.example"];
+        let info = change(Reach::at(&two)).unwrap();
+        assert_eq!(
+            (info.version, info.addresses),
+            (2, want.map(str::to_owned).to_vec())
+        );
+        let kept = run(folder, &rotated(&root_key, None, true)).unwrap();
+        assert_eq!(kept.addresses, want);
+        for wrong in [
+            vec!["http://a.example"],
+            vec!["https://a.example/x"],
+            vec!["https://u@a.example"],
+            vec!["https://a.example"; root::MOST_ADDRESSES + 1],
+        ] {
+            assert!(change(Reach::at(&wrong)).is_err(), "{wrong:?}");
+        }
+        assert!(change(Reach::nowhere()).unwrap().addresses.is_empty());
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::people::{Permission, Role, password};
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
+use crate::vault::Vault;
 use crate::{admin, clock, host_api, listen, metrics, people, web, webhook};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
@@ -189,6 +190,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         started_at: clock::now_ms(),
         changed: tokio::sync::watch::Sender::new(0),
         seed_key: SeedKey::load_or_create(folder)?,
+        vault: Vault::load_or_create(folder)?,
         matchers: tokio::sync::watch::Sender::new(0),
         hashing: tokio::sync::Semaphore::new(2),
     });

@@ -11,6 +11,7 @@ use crate::limit::Limits;
 use crate::nonce::Nonces;
 use crate::people::code::SeedKey;
 use crate::people::oidc::Provider;
+use crate::vault::Vault;
 
 /// Settings of `serve` that requests need.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Hub {
     pub(crate) changed: watch::Sender<u64>,
     /// Seals the seeds of one-time codes.
     pub(crate) seed_key: SeedKey,
+    /// Opens credentials of registries and what hosts seal to this hub.
+    pub(crate) vault: Vault,
     /// Counts what was announced or claimed; sends pending hosts back to the door.
     pub(crate) matchers: watch::Sender<u64>,
     /// Password hashing takes 19 MiB each time; more at once would be a way to exhaust the hub.

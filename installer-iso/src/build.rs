@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use burin_core::userdata;
+use burin_core::yaml::Problem;
 use serde::Serialize;
 
 use crate::initramfs::{self, BuildInfo};
@@ -21,6 +22,18 @@ const ENTRIES: [(&str, &str, &str); 3] = [
     ("console", "Console (installs nothing by itself)", "console"),
     ("rescue", "Rescue", "rescue"),
 ];
+
+/// What a build says while it runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// What begins now.
+    Step(&'a str),
+    /// What will have no effect, or not the one that was meant.
+    Warning(&'a str),
+}
+
+/// Whoever listens to a build.
+pub type Tell<'a> = &'a dyn Fn(Told<'_>);
 
 /// What was built, for people and for `--json`.
 #[derive(Debug, Clone, Serialize)]
@@ -41,7 +54,7 @@ pub struct Built {
 struct Inputs<'a> {
     tree: &'a Path,
     agent: Vec<u8>,
-    user_data: Option<Vec<u8>>,
+    user_data: Option<String>,
     patterns: String,
     release: String,
     kernel: Vec<u8>,
@@ -50,7 +63,7 @@ struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    fn read(spec: &'a Spec) -> Result<Self> {
+    fn read(spec: &'a Spec, tell: Tell<'_>) -> Result<Self> {
         spec.check()?;
         let tree = spec
             .packages
@@ -59,7 +72,10 @@ impl<'a> Inputs<'a> {
         let agent = spec.agent.as_deref().ok_or_else(|| missing("agent"))?;
         let agent = fs::read(agent)
             .map_err(|error| Refused(format!("agent {}: {error}", agent.display())))?;
-        let user_data = spec.user_data.as_deref().map(read_user_data).transpose()?;
+        let user_data = spec.user_data.as_deref();
+        let user_data = user_data
+            .map(|path| read_user_data(path, tell))
+            .transpose()?;
         let patterns = match &spec.drivers {
             Some(path) => fs::read_to_string(path)
                 .map_err(|error| Refused(format!("drivers {}: {error}", path.display())))?,
@@ -97,21 +113,27 @@ impl<'a> Inputs<'a> {
 ///
 /// # Errors
 /// [`Refused`] for what a person must correct; else what failed while building.
-pub fn build(spec: &Spec, out: &Path, epoch: Option<u64>) -> Result<Built> {
-    let inputs = Inputs::read(spec)?;
+pub fn build(spec: &Spec, out: &Path, epoch: Option<u64>, tell: Tell<'_>) -> Result<Built> {
+    tell(Told::Step("reading kernel, agent and user-data"));
+    let inputs = Inputs::read(spec, tell)?;
     let epoch = epoch.unwrap_or(inputs.kernel_epoch);
     let info = BuildInfo {
         version: env!("CARGO_PKG_VERSION"),
         epoch,
     };
+    tell(Told::Step("collecting drivers and tools"));
     let parts = initramfs::collect(inputs.tree, &inputs.agent, &inputs.patterns, &info)?;
     let drivers = parts
         .modules
         .entries()
         .filter(|(path, _)| path.contains(".ko"))
         .count();
-    let area = initramfs::user_data(inputs.user_data.as_deref(), spec.user_data_area)?;
+    let area = initramfs::user_data(
+        inputs.user_data.as_deref().map(str::as_bytes),
+        spec.user_data_area,
+    )?;
     let mut digests = inputs.digests();
+    tell(Told::Step("packing the initramfs"));
     let mut files = BTreeMap::from([
         ("burin/linux".to_owned(), inputs.kernel),
         ("burin/initrd".to_owned(), parts.pack()?),
@@ -129,6 +151,7 @@ pub fn build(spec: &Spec, out: &Path, epoch: Option<u64>) -> Result<Built> {
         inputs: digests,
     };
     files.insert(manifest::PATH.to_owned(), manifest.render()?);
+    tell(Told::Step("writing the ISO"));
     iso::write(out, &esp::make(&files)?, epoch)?;
     let made = read(out)?;
     let (bytes, sha256) = (made.len() as u64, digest(&made));
@@ -189,34 +212,31 @@ fn entry(order: u32, title: &str, mode: &str, extra: &[String]) -> String {
     )
 }
 
-fn read_user_data(path: &Path) -> Result<Vec<u8>> {
+/// Reads user-data that shall get onto a medium. A host that meets a mistake on site can only wait for
+/// a person, so every mistake is refused here.
+///
+/// # Errors
+/// [`Refused`] with every mistake and its place.
+pub fn read_user_data(path: &Path, tell: Tell<'_>) -> Result<String> {
     let bytes = fs::read(path)
         .map_err(|error| Refused(format!("user-data {}: {error}", path.display())))?;
-    let Ok(text) = std::str::from_utf8(&bytes) else {
+    let Ok(text) = String::from_utf8(bytes) else {
         return Err(Refused(format!("user-data {}: not UTF-8 text", path.display())).into());
     };
-    check_user_data(path, text)?;
-    Ok(bytes)
-}
-
-/// A host that meets a mistake on site can only wait for a person, so none gets onto the medium.
-fn check_user_data(path: &Path, text: &str) -> Result<()> {
-    let read = match userdata::empty(text) {
+    let read = match userdata::empty(&text) {
         Some(problem) => Err(vec![problem]),
-        None => userdata::parse(text),
+        None => userdata::parse(&text),
     };
+    let line = |problem: &Problem| format!("{}:{problem}", path.display());
     match read {
         Ok(data) => {
-            for warning in data.warnings {
-                eprintln!("{}:{warning}", path.display());
+            for warning in data.warnings.iter().chain(&userdata::no_hub(&data)) {
+                tell(Told::Warning(&line(warning)));
             }
-            Ok(())
+            Ok(text)
         }
         Err(problems) => {
-            let lines: Vec<String> = problems
-                .iter()
-                .map(|problem| format!("{}:{problem}", path.display()))
-                .collect();
+            let lines: Vec<String> = problems.iter().map(line).collect();
             Err(Refused(lines.join("\n")).into())
         }
     }

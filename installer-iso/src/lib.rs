@@ -1,6 +1,7 @@
 //! Builds the burin ISO from a tree of distribution packages, and tells what an ISO holds.
 pub mod build;
 pub mod cpio;
+pub mod custom;
 pub mod drivers;
 pub mod elf;
 pub mod esp;

@@ -3,10 +3,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use burin_iso::build::{self, Built};
+use burin_iso::build::{self, Built, Told};
+use burin_iso::custom::Base;
 use burin_iso::spec::Spec;
 use burin_iso::{Refused, inspect, mirror, packages};
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
 /// Exit code for input that a person must correct.
 const BAD_INPUT: u8 = 2;
@@ -44,6 +46,20 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Make an ISO with other user-data of a finished one, within a second
+    Customize {
+        /// The finished ISO; it stays as it is
+        iso: PathBuf,
+        /// User-data that takes the place of what is built in
+        #[arg(long)]
+        user_data: PathBuf,
+        /// The ISO to write; for its owner alone, as a token in it lets hosts in
+        #[arg(long)]
+        out: PathBuf,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Tell what an ISO holds and check it against its manifest
     Inspect {
         /// The ISO
@@ -61,17 +77,59 @@ enum Action {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let action = Arguments::parse().command;
+    let form = action.form();
+    match run(action) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("burin-iso: {error:#}");
             let bad_input = error.downcast_ref::<Refused>().is_some();
+            form.failure(&error, if bad_input { "bad_input" } else { "failed" });
             ExitCode::from(if bad_input { BAD_INPUT } else { 1 })
         }
     }
 }
 
+/// How a command speaks on standard error.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Form {
+    fn failure(self, error: &anyhow::Error, code: &str) {
+        let detail = format!("{error:#}");
+        match self {
+            Self::Text => eprintln!("burin-iso: {detail}"),
+            Self::Json => eprintln!("{}", json!({ "type": code, "detail": detail })),
+        }
+    }
+
+    fn tell(self, told: Told<'_>) {
+        match (self, told) {
+            (Self::Text, Told::Step(step)) => eprintln!("{step} ..."),
+            (Self::Text, Told::Warning(text)) => eprintln!("{text}"),
+            (Self::Json, Told::Step(step)) => eprintln!("{}", json!({ "step": step })),
+            (Self::Json, Told::Warning(text)) => eprintln!("{}", json!({ "warning": text })),
+        }
+    }
+}
+
+impl Action {
+    fn form(&self) -> Form {
+        match self {
+            Self::Build { json: true, .. }
+            | Self::Customize { json: true, .. }
+            | Self::Inspect { json: true, .. } => Form::Json,
+            _ => Form::Text,
+        }
+    }
+}
+
 fn run(action: Action) -> Result<ExitCode> {
+    let form = action.form();
+    let tell = |told: Told<'_>| form.tell(told);
     match action {
         Action::Build {
             spec,
@@ -88,12 +146,21 @@ fn run(action: Action) -> Result<ExitCode> {
             all.user_data = user_data.or(all.user_data);
             all.extra_cmdline.extend(extra_cmdline);
             if all.packages.is_none() {
+                tell(Told::Step(
+                    "looking for the packages (120 MB are fetched at the first time)",
+                ));
                 all.packages = Some(tree()?);
             }
-            let built = build::build(&all, &out, epoch()?)?;
+            let built = build::build(&all, &out, epoch()?, &tell)?;
             report(&built, &out, json)?;
             Ok(ExitCode::SUCCESS)
         }
+        Action::Customize {
+            iso,
+            user_data,
+            out,
+            json,
+        } => customize(&iso, &user_data, &out, json).map(|()| ExitCode::SUCCESS),
         Action::Inspect { iso, json } => {
             let found =
                 inspect::inspect(&iso).with_context(|| format!("inspecting {}", iso.display()))?;
@@ -117,6 +184,20 @@ fn run(action: Action) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn customize(iso: &Path, user_data: &Path, out: &Path, json: bool) -> Result<()> {
+    let form = if json { Form::Json } else { Form::Text };
+    let text = build::read_user_data(user_data, &|told| form.tell(told))?;
+    let base = Base::open(iso)?;
+    let sha256 = base.write(&base.fill(&text)?, out)?;
+    if json {
+        println!("{}", json!({ "bytes": base.bytes(), "sha256": sha256 }));
+    } else {
+        println!("{}: made of {}", out.display(), iso.display());
+        println!("sha256 {sha256}");
+    }
+    Ok(())
 }
 
 fn read_spec(path: Option<&Path>) -> Result<Spec> {

@@ -198,6 +198,15 @@ mod tests {
     }
 
     #[test]
+    fn the_spec_of_the_documentation_is_understood() {
+        let page = include_str!("../../docs/iso.md");
+        let text = page.split("```yaml\n").nth(1).unwrap();
+        let spec = parse(text.split("```").next().unwrap()).unwrap();
+        assert_eq!(spec.drivers.unwrap(), Path::new("dir/drivers.list"));
+        assert_eq!(spec.user_data_area, USER_DATA_AREA);
+    }
+
+    #[test]
     fn every_mistake_is_named_with_its_place() {
         for (text, want) in [
             (

@@ -20,6 +20,7 @@ use crate::identity::Naming;
 use crate::network::Network;
 use crate::yaml::{self, Problem, Reader};
 
+pub use burin::hub_url;
 pub use install::{Install, Then};
 pub use sources::by_source;
 pub use stages::{Folder, StageFile, Step, When};
@@ -32,6 +33,16 @@ pub fn empty(text: &str) -> Option<Problem> {
     text.trim().is_empty().then(|| {
         Problem::error(1, 1, "the file is empty".to_owned())
             .expected("user-data, which begins with `#cloud-config`")
+    })
+}
+
+/// What user-data without a hub leads to. It is no mistake: a site may add the hub in a later source.
+#[must_use]
+pub fn no_hub(data: &UserData) -> Option<Problem> {
+    data.hub.is_none().then(|| {
+        let text = "no hub is named: a host with this alone shows its facts and waits, and nothing \
+                    is installed";
+        Problem::warning(1, 1, text.to_owned()).expected("`burin.hub.url`")
     })
 }
 

@@ -171,7 +171,7 @@ impl Registry {
         let Some(credentials) = &access.credentials else {
             return Err(Cause::Denied(
                 "it asks for a user and password, and none are known for it; \
-                 add them to the registry credentials of the user-data"
+                 give them to the hub with `burin-hub registry add`, or to the host in its user-data"
                     .into(),
             ));
         };

@@ -320,6 +320,7 @@ impl Installer {
             // Only an accepted host gets an assignment: its token has done its work.
             user_data_text: Hidden(without_token(&self.given.text.0).into()),
             desired: Some(desired),
+            secrets: self.talk.secrets.clone(),
             identity: self.identity.clone(),
             events: self.talk.events.clone(),
             store: Arc::clone(&self.store),

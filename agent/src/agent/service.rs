@@ -76,6 +76,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
         user_data: given.data,
         user_data_text: given.text,
         desired: Some(Arc::new(assignment(paths, generation.content.number)?)),
+        secrets: talk.secrets.clone(),
         identity,
         events: events.clone(),
         store: LazyStore::default(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use burin_api::desired::Desired;
 use burin_api::event::{EventKind, Finding};
 use burin_api::message::{Observed, Phase};
+use burin_api::sealed::HostSecrets;
 use burin_core::view::Fact;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -25,6 +26,8 @@ pub(super) struct Talk {
     pub(super) events: Events,
     report: watch::Sender<Report>,
     pub(super) word: watch::Receiver<Word>,
+    /// What the hub sealed to this host.
+    pub(super) secrets: watch::Receiver<Arc<HostSecrets>>,
     /// Without a hub nobody answers; the rest works the same.
     connected: bool,
     /// Etag of the assignment that the agent works with.
@@ -47,6 +50,7 @@ impl Talk {
             observed: Observed::default(),
         });
         let (words, word) = watch::channel(Word::default());
+        let (sealed, secrets) = watch::channel(Arc::default());
         let connected = settings.is_some();
         if let Some(settings) = settings {
             let link = Link {
@@ -58,6 +62,7 @@ impl Talk {
                 built: start::built(paths),
                 report: reports,
                 word: words,
+                secrets: sealed,
                 set_clock: start::set_clock,
                 ways: ways(paths, events),
             };
@@ -67,6 +72,7 @@ impl Talk {
             events: events.clone(),
             report,
             word,
+            secrets,
             connected,
             heard: None,
         }
@@ -153,6 +159,7 @@ impl Talk {
             events: events.clone(),
             report,
             word: watch::channel(Word::default()).1,
+            secrets: watch::channel(Arc::default()).1,
             connected: false,
             heard: None,
         }

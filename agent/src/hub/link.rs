@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burin_api::desired::Desired;
-use burin_api::dsse::PublicKey;
 use burin_api::event::Finding;
-use burin_api::message::{EnrollAnswer, KeyStore, Observed, Phase, RootDocument};
+use burin_api::message::{EnrollAnswer, KeyStore, Observed, Phase};
 use burin_api::root::Anchor;
+use burin_api::sealed::HostSecrets;
 use burin_core::backoff::{Class, LONGEST, pause_in_outage};
 use burin_core::clock;
 use burin_core::view::{Fact, Pending};
-use ring::signature::Ed25519KeyPair;
+use burin_seal::PrivateKey;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -19,6 +19,7 @@ use super::client::{Client, Greeting};
 use super::identity::Identity;
 use super::messages;
 use super::problem::Problem;
+use super::session::{Keys, Session};
 use super::settings::{HubSettings, Introduction};
 use super::tls::Dates;
 use crate::context::Paths;
@@ -64,6 +65,8 @@ pub struct Link {
     pub built: u64,
     pub report: watch::Receiver<Report>,
     pub word: watch::Sender<Word>,
+    /// What the hub sealed to this host.
+    pub secrets: watch::Sender<Arc<HostSecrets>>,
     /// Sets the host's clock to milliseconds since 1970.
     pub set_clock: fn(u64) -> anyhow::Result<()>,
     /// Routes to other machines.
@@ -87,16 +90,6 @@ impl Memory {
         self.failures = 0;
         self.failing_since = None;
     }
-}
-
-/// A session: its key lives in RAM and ends with the boot.
-struct Session {
-    id: String,
-    key: Ed25519KeyPair,
-    key_id: String,
-    root: RootDocument,
-    sequence: u64,
-    next: Duration,
 }
 
 impl Link {
@@ -275,9 +268,14 @@ impl Link {
         greeting: &Greeting,
         host_uid: &str,
     ) -> Result<Session, Problem> {
-        let (key, public) = messages::session_key()?;
+        let (signing, public) = messages::session_key()?;
+        let keys = Keys {
+            signing,
+            public,
+            sealing: PrivateKey::generate(),
+        };
         let nonce = &greeting.answer.nonce;
-        let envelope = messages::session(self, nonce, host_uid, &public)?;
+        let envelope = messages::session(self, nonce, host_uid, &keys)?;
         let answer = client
             .send::<burin_api::message::SessionAnswer>("session", &envelope, &greeting.root)
             .await
@@ -286,14 +284,7 @@ impl Link {
         self.events.tell(&Fact::Accepted {
             host_uid: host_uid.to_owned(),
         });
-        Ok(Session {
-            id: answer.session,
-            key,
-            key_id: thumbprint(&public)?,
-            root: greeting.root.clone(),
-            sequence: 0,
-            next: Duration::from_secs(answer.interval.into()),
-        })
+        Session::begin(keys, &greeting.root, host_uid, answer)
     }
 
     /// A hub that was restored from an old backup may not know the host any more: register again,
@@ -317,6 +308,7 @@ impl Link {
             Phase::Waiting if events.is_empty() => LONG_POLL,
             _ => 0,
         };
+        let upload = session.upload(&self.paths, &self.events);
         let sync = burin_api::message::Sync {
             session: session.id.clone(),
             sequence: session.sequence,
@@ -327,11 +319,17 @@ impl Link {
             findings: report.findings,
             events,
             wait,
+            secrets: session.held(),
+            kubeconfig: upload.as_ref().map(|upload| upload.sealed.clone()),
         };
         let envelope = messages::sync(&sync, &session.key, &session.key_id)?;
         let answer: burin_api::message::SyncAnswer =
             client.send("sync", &envelope, &session.root).await?;
         session.next = Duration::from_secs(answer.next.max(1).into());
+        session.uploaded(upload.as_ref());
+        if let Some(secrets) = answer.secrets {
+            self.secrets.send_replace(Arc::new(session.open(secrets)?));
+        }
         self.keep_time(answer.time);
         self.word.send_modify(|word| {
             word.syncs += 1;
@@ -390,8 +388,4 @@ impl Link {
     pub(super) fn key_store(&self) -> KeyStore {
         self.identity.store()
     }
-}
-
-fn thumbprint(key: &PublicKey) -> Result<String, Problem> {
-    key.thumbprint().map_err(Problem::Signature)
 }

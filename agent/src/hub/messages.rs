@@ -8,6 +8,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use super::link::{LONG_POLL, Link};
 use super::problem::Problem;
+use super::session::Keys;
 use crate::context::VERSION;
 
 /// Bytes of events in one sync, as JSON: with base 64 and the rest it stays below the 64 KiB that a
@@ -51,14 +52,14 @@ pub(super) fn session(
     link: &Link,
     nonce: &str,
     host_uid: &str,
-    session_key: &PublicKey,
+    keys: &Keys,
 ) -> Result<Envelope, Problem> {
     let it = &link.introduction;
     let body = OpenSession {
         nonce: nonce.to_owned(),
         host_uid: host_uid.to_owned(),
-        session_key: session_key.clone(),
-        sealing_key: None,
+        session_key: keys.public.clone(),
+        sealing_key: Some(keys.sealing.public().to_string()),
         boot_id: it.boot_id.clone(),
         hardware_digest: it.hardware_digest(),
         machine: it.machine(),

@@ -6,6 +6,7 @@ mod link;
 mod messages;
 mod pauses;
 mod problem;
+mod session;
 mod settings;
 mod tls;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use burin_api::desired::{self, Blob};
+use burin_api::sealed::HostSecrets;
 use burin_core::merge::Refusal;
 use burin_core::userdata::{self, UserData};
 use burin_registry::{Access, BlobRef, Cause, Credentials, LayerSpec, Proxy, Registry, Retry};
@@ -94,10 +95,12 @@ fn access(ctx: &Context, host: &str, repository: &str) -> Result<(Access, String
             ));
         }
     };
-    Ok((join(&listed, &user_data), repository))
+    let secrets = Arc::clone(&ctx.secrets.borrow());
+    Ok((join(&listed, &user_data, &secrets), repository))
 }
 
-fn join(listed: &desired::Registry, user_data: &UserData) -> Access {
+/// Credentials of the user-data come first: the owner of the host may know better than the hub.
+fn join(listed: &desired::Registry, user_data: &UserData, secrets: &HostSecrets) -> Access {
     let own = user_data.registries.iter().find(|r| r.host == listed.host);
     let mut ca = listed.ca.clone();
     ca.extend(user_data.network.ca.iter().cloned());
@@ -106,6 +109,20 @@ fn join(listed: &desired::Registry, user_data: &UserData) -> Access {
         Some(Credentials {
             username: own.username.clone()?,
             password: own.password.as_ref()?.expose().to_owned(),
+        })
+    });
+    let given = secrets.registries.iter().find(|it| it.host == listed.host);
+    // Whoever gave the password says who may see it.
+    let token_realm = match (&credentials, given) {
+        (None, Some(_)) => listed.token_realm.clone(),
+        _ => own
+            .and_then(|own| own.token_realm.clone())
+            .or_else(|| listed.token_realm.clone()),
+    };
+    let credentials = credentials.or_else(|| {
+        given.map(|given| Credentials {
+            username: given.username.clone(),
+            password: given.password.clone(),
         })
     });
     let proxy = &user_data.network.proxy;
@@ -120,10 +137,7 @@ fn join(listed: &desired::Registry, user_data: &UserData) -> Access {
         endpoint: None,
         plain_http: listed.plain_http || own.is_some_and(|own| own.plain_http),
         ca,
-        // Whoever gave the password says who may see it.
-        token_realm: own
-            .and_then(|own| own.token_realm.clone())
-            .or_else(|| listed.token_realm.clone()),
+        token_realm,
         credentials,
         proxy,
     }
@@ -155,7 +169,9 @@ fn classify(error: anyhow::Error) -> anyhow::Error {
                 Duration::from_secs(60),
                 "the registry does not let this host in",
             )
-            .advise("Check the registry's credentials in the user-data."),
+            .advise(
+                "Check its credentials: in the hub with `burin-hub registry add`, or in the user-data.",
+            ),
             Cause::NotFound => Failure::after(
                 Duration::from_secs(120),
                 "the registry does not have the layer",
@@ -214,6 +230,7 @@ fn disk_is_full(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burin_api::sealed::RegistryLogin;
     use burin_core::backoff::Class;
 
     #[test]
@@ -228,6 +245,13 @@ mod tests {
             registries,
             ..UserData::default()
         };
+        let hub = |host: &str| HostSecrets {
+            registries: vec![RegistryLogin {
+                host: host.into(),
+                username: "u".into(),
+                password: "hub".into(),
+            }],
+        };
         let own = |host: &str| userdata::RegistryCredentials {
             host: host.into(),
             username: Some("u".into()),
@@ -238,16 +262,30 @@ mod tests {
         let joined = join(
             &listed,
             &user_data(vec![own("other.example"), own("r.example:5000")]),
+            &hub("r.example:5000"),
         );
         assert_eq!(joined.ca, ["HUB", "SITE"]);
         assert_eq!(joined.token_realm, listed.token_realm);
         assert_eq!(joined.credentials.unwrap().password, "p");
-        let joined = join(&listed, &user_data(vec![own("other.example")]));
+        let other = user_data(vec![own("other.example")]);
+        let joined = join(&listed, &other, &hub("other.example"));
         assert!(
             joined.credentials.is_none(),
             "another registry's password stays where it is"
         );
         assert_eq!(joined.ca, ["HUB"]);
+        let site = userdata::RegistryCredentials {
+            token_realm: Some("https://site.example/token".into()),
+            username: None,
+            password: None,
+            ..own("r.example:5000")
+        };
+        let joined = join(&listed, &user_data(vec![site]), &hub("r.example:5000"));
+        assert_eq!(joined.credentials.unwrap().password, "hub");
+        assert_eq!(
+            joined.token_realm, listed.token_realm,
+            "the hub's password goes where the hub says"
+        );
     }
 
     #[test]

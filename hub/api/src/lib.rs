@@ -14,4 +14,5 @@ pub mod host;
 pub mod message;
 pub mod release;
 pub mod root;
+pub mod sealed;
 pub mod token;

@@ -7,6 +7,7 @@ use crate::dsse::{Envelope, Payload, PublicKey};
 use crate::event::{Event, Finding, Progress};
 use crate::host::Evidence;
 use crate::release::ReleaseKey;
+use crate::sealed::{Sealed, SealedSecrets};
 
 /// The protocol's version, as in the path `/h/1/`.
 pub const PROTOCOL: u32 = 1;
@@ -64,12 +65,26 @@ pub struct RootDocument {
     pub root: Vec<PublicKey>,
     /// Keys that sign the hub's answers.
     pub online: Vec<PublicKey>,
+    /// Online keys of before that are believed for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retiring: Vec<Retiring>,
+    /// Where hosts reach the hub, `https://host[:port]`, the best first; none: where user-data says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// Keys that sign releases. Where there is one, hosts take signed releases only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub release: Vec<ReleaseKey>,
     /// Whether the root key lies on the hub itself (made at its first start).
     #[serde(default)]
     pub unprotected: bool,
+}
+
+/// An online key that another one replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retiring {
+    pub key: PublicKey,
+    /// Until when its signatures are good, milliseconds since 1970.
+    pub until: u64,
 }
 
 /// Where a host keeps its identity key.
@@ -183,7 +198,7 @@ pub struct OpenSession {
     pub host_uid: String,
     /// Ed25519; signs every [`Sync`].
     pub session_key: PublicKey,
-    /// X25519, hex; secrets are sealed to it.
+    /// X25519, 32 bytes as hex; secrets for this session are sealed to it.
     #[serde(default)]
     pub sealing_key: Option<String>,
     pub boot_id: String,
@@ -206,6 +221,9 @@ pub struct SessionAnswer {
     /// Seconds between syncs.
     pub interval: u32,
     pub time: u64,
+    /// The hub's own X25519 key, 32 bytes as hex; what only the hub may read is sealed to it.
+    #[serde(default)]
+    pub sealing_key: Option<String>,
 }
 
 /// Where a host stands, in one word.
@@ -273,6 +291,12 @@ pub struct Sync {
     /// Hold the answer up to so many seconds (0..=25) until something changes.
     #[serde(default)]
     pub wait: u32,
+    /// Etag of the secrets that the host holds from this session.
+    #[serde(default)]
+    pub secrets: Option<String>,
+    /// The administrator's kubeconfig, sealed to the hub's key: once a session, and when it changed.
+    #[serde(default)]
+    pub kubeconfig: Option<Sealed>,
 }
 
 /// Answer to [`Sync`].
@@ -289,6 +313,9 @@ pub struct SyncAnswer {
     #[serde(default)]
     pub events_stored: Option<u64>,
     pub time: u64,
+    /// Present only when the host's session has a sealing key and holds others.
+    #[serde(default)]
+    pub secrets: Option<SealedSecrets>,
 }
 
 /// Any refusal, with HTTP status 4xx or 5xx. Signed like every answer.

@@ -24,6 +24,21 @@ pub enum RootError {
     },
 }
 
+/// Most addresses of a hub that a host tries.
+pub const MOST_ADDRESSES: usize = 8;
+
+impl RootDocument {
+    /// The keys whose signatures are the hub's at `now`, milliseconds since 1970.
+    #[must_use]
+    pub fn speakers(&self, now: u64) -> Vec<&PublicKey> {
+        let retiring = self.retiring.iter().filter(|it| it.until > now);
+        self.online
+            .iter()
+            .chain(retiring.map(|it| &it.key))
+            .collect()
+    }
+}
+
 /// Where trust begins.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor<'a> {
@@ -120,6 +135,8 @@ mod tests {
             root: listed.iter().map(|key| key.public_key()).collect(),
             online: vec![Token::from_seed([9; 16]).public_key()],
             release: Vec::new(),
+            retiring: Vec::new(),
+            addresses: Vec::new(),
             unprotected: false,
         };
         Envelope::seal::<_, serde_json::Error>(&body, |message| {
@@ -151,6 +168,20 @@ mod tests {
             follow(Anchor::Pinned(&other), &[]).unwrap_err(),
             RootError::None
         );
+    }
+
+    #[test]
+    fn a_replaced_online_key_speaks_until_its_time_is_over() {
+        let (new, old) = (Token::from_seed([9; 16]), Token::from_seed([8; 16]));
+        let (new, old) = (new.public_key(), old.public_key());
+        let signer = Token::from_seed([1; 16]);
+        let mut held: RootDocument = document(1, &[&signer], &[&signer]).peek().unwrap();
+        held.retiring = vec![crate::message::Retiring {
+            key: old.clone(),
+            until: 1000,
+        }];
+        assert_eq!(held.speakers(999), [&new, &old]);
+        assert_eq!(held.speakers(1000), [&new]);
     }
 
     #[test]

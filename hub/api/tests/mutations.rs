@@ -49,6 +49,7 @@ fn of_twenty_thousand_changed_answers_none_says_anything_else() {
         lifetime: 86_400,
         interval: 60,
         time: 1_795_305_600_000,
+        sealing_key: None,
     };
     let sealed = Envelope::seal::<_, serde_json::Error>(&said, |message| {
         Ok(vec![(key.thumbprint().unwrap(), hub.sign(message))])
@@ -119,6 +120,7 @@ fn an_answer_is_good_for_its_own_request_only() {
         lifetime: 1,
         interval: 1,
         time: u64::MAX,
+        sealing_key: None,
     };
     let bound = |request: String| {
         let body = body.clone();

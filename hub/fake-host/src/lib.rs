@@ -11,6 +11,7 @@ use burin_api::message::{
 };
 use burin_api::root::{Anchor, follow};
 use burin_api::token::Token;
+use burin_seal::PrivateKey;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
@@ -31,6 +32,8 @@ pub struct FakeHost {
     pub session: String,
     /// Number of the newest message of the session.
     pub sequence: u64,
+    /// Secrets are sealed to it; none for a host that takes none.
+    pub sealing: Option<PrivateKey>,
     identity: EcdsaKeyPair,
     identity_print: String,
     session_key: Ed25519KeyPair,
@@ -72,6 +75,7 @@ impl FakeHost {
             findings: Vec::new(),
             session: String::new(),
             sequence: 0,
+            sealing: None,
             identity_print: ecdsa(&identity).thumbprint()?,
             identity,
             session_print: ed25519(&session_key).thumbprint()?,
@@ -225,11 +229,25 @@ impl FakeHost {
     /// # Errors
     /// As [`Self::sign`].
     pub fn seal_session(&self, nonce: String, host_uid: &str) -> Result<Envelope> {
+        let key = self.sealing.as_ref().map(|key| key.public().to_string());
+        self.seal_session_with(nonce, host_uid, key.as_deref())
+    }
+
+    /// As [`Self::seal_session`], with anything for a sealing key.
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub fn seal_session_with(
+        &self,
+        nonce: String,
+        host_uid: &str,
+        sealing_key: Option<&str>,
+    ) -> Result<Envelope> {
         let body = OpenSession {
             nonce,
             host_uid: host_uid.to_owned(),
             session_key: ed25519(&self.session_key),
-            sealing_key: None,
+            sealing_key: sealing_key.map(str::to_owned),
             boot_id: self.boot_id.clone(),
             hardware_digest: hex::encode(ring::digest::digest(
                 &ring::digest::SHA256,
@@ -262,6 +280,8 @@ impl FakeHost {
             findings: Vec::new(),
             events: Vec::new(),
             wait: 0,
+            secrets: None,
+            kubeconfig: None,
         }
     }
 

@@ -52,7 +52,7 @@ fn missing(name: &str) -> Problem {
 
 /// The one host that a write means. A host ID that several hosts have must be told by its uid,
 /// unless one of them is live.
-async fn meant(hub: &Hub, name: &str) -> Result<HostRow, Problem> {
+pub(super) async fn meant(hub: &Hub, name: &str) -> Result<HostRow, Problem> {
     let mut found = hosts::find(&hub.db, name).await?;
     if found.is_empty() {
         return Err(missing(name));

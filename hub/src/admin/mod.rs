@@ -3,10 +3,12 @@
 pub(crate) mod audit;
 pub(crate) mod auth;
 mod claims;
+mod credentials;
 mod events;
 pub(crate) mod hosts;
 pub(crate) mod hub;
 pub(crate) mod keys;
+mod kubeconfigs;
 mod openapi;
 pub(crate) mod people;
 pub(crate) mod preauths;
@@ -88,6 +90,11 @@ fn operation(routes: Routes) -> Routes {
             post(hosts::assign),
         )
         .add("PUT", "/api/v1/hosts/{host}/labels", put(hosts::label))
+        .add(
+            "POST",
+            "/api/v1/hosts/{host}/kubeconfig",
+            post(kubeconfigs::show),
+        )
         .add("POST", "/api/v1/hosts/{host}/{action}", post(hosts::act))
 }
 
@@ -99,6 +106,16 @@ fn administration(routes: Routes) -> Routes {
             "DELETE",
             "/api/v1/registries/{host}",
             delete(registries::remove),
+        )
+        .add(
+            "PUT",
+            "/api/v1/registries/{host}/credentials",
+            put(credentials::put),
+        )
+        .add(
+            "DELETE",
+            "/api/v1/registries/{host}/credentials",
+            delete(credentials::remove),
         )
         .add("GET", "/api/v1/api-keys", get(keys::list))
         .add("POST", "/api/v1/api-keys", post(keys::create))

@@ -5,7 +5,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
-    audit, claims, events, hosts, hub, keys, people, preauths, profiles, registries, tokens,
+    audit, claims, credentials, events, hosts, hub, keys, kubeconfigs, people, preauths, profiles,
+    registries, tokens,
 };
 
 #[derive(Debug, OpenApi)]
@@ -31,6 +32,8 @@ use super::{
         registries::list,
         registries::put,
         registries::remove,
+        credentials::put,
+        credentials::remove,
         profiles::list,
         profiles::show,
         profiles::publish,
@@ -39,6 +42,7 @@ use super::{
         hosts::assign,
         hosts::act,
         hosts::label,
+        kubeconfigs::show,
         events::list,
         keys::list,
         keys::create,

@@ -11,11 +11,12 @@ use super::types::RegistryEntry;
 use super::{Body, read};
 use crate::clock;
 use crate::db::registries::{self, RegistryRow};
-use crate::db::{audit, from_json, to_json};
+use crate::db::{audit, credentials, from_json, to_json};
 use crate::state::Hub;
 
-fn entry(row: RegistryRow) -> sqlx::Result<RegistryEntry> {
+fn entry(row: RegistryRow, username: Option<String>) -> sqlx::Result<RegistryEntry> {
     Ok(RegistryEntry {
+        username,
         ca: from_json(&row.ca)?,
         host: row.host,
         endpoint: row.endpoint,
@@ -27,7 +28,18 @@ fn entry(row: RegistryRow) -> sqlx::Result<RegistryEntry> {
 /// Every listed registry.
 pub(crate) async fn entries(hub: &Hub) -> sqlx::Result<Vec<RegistryEntry>> {
     let rows = registries::list(&hub.db).await?;
-    rows.into_iter().map(entry).collect()
+    let mut conn = hub.db.reader().acquire().await?;
+    let logins = credentials::list(&mut conn).await?;
+    let username = |host: &str| {
+        let login = logins.iter().find(|login| login.host == host);
+        login.map(|login| login.username.clone())
+    };
+    rows.into_iter()
+        .map(|row| {
+            let username = username(&row.host);
+            entry(row, username)
+        })
+        .collect()
 }
 
 /// What is wrong with an entry, if anything.
@@ -86,6 +98,14 @@ pub(crate) async fn put(
         token_realm: entry.token_realm.clone(),
     };
     let mut tx = hub.db.begin().await?;
+    let logins = credentials::list(&mut tx).await?;
+    if entry.plain_http && logins.iter().any(|login| login.host == entry.host) {
+        return Err(Problem::refused(format!(
+            "the hub has credentials for registry `{0}`, which are never sent over plain HTTP; forget \
+             them first with `burin-hub registry forget {0}`",
+            entry.host
+        )));
+    }
     registries::put(&mut tx, &row).await?;
     audit::record(
         &mut tx,
@@ -108,6 +128,7 @@ pub(crate) async fn remove(
     Path(host): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let mut tx = hub.db.begin().await?;
+    credentials::remove(&mut tx, &host).await?;
     if !registries::remove(&mut tx, &host).await? {
         return Err(Problem::not_found(format!(
             "registry `{host}` is not listed"

@@ -173,6 +173,18 @@ pub(crate) struct RegistryEntry {
     /// The one token service that may see its credentials.
     #[serde(default)]
     pub(crate) token_realm: Option<String>,
+    /// Whose credentials the hub has for it; without effect where a registry is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+}
+
+/// What the hub logs in to a registry with.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CredentialRequest {
+    pub(crate) username: String,
+    #[schema(value_type = String)]
+    pub(crate) password: Secret,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -232,6 +244,26 @@ pub(crate) struct MachineInfo {
     pub(crate) seen_at: i64,
     /// Somebody said that this one is the host: the others may not use the key.
     pub(crate) chosen: bool,
+}
+
+/// Where the cluster of a kubeconfig is for whoever asks for it.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct KubeconfigRequest {
+    /// A name or IP address, perhaps with a port; the address that the host calls from when absent.
+    pub(crate) address: Option<String>,
+}
+
+/// The administrator's kubeconfig of a host's cluster.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct KubeconfigAnswer {
+    /// YAML.
+    #[schema(value_type = String)]
+    pub(crate) kubeconfig: Secret,
+    /// Where it says that the cluster is.
+    pub(crate) server: String,
+    /// When the host sent it.
+    pub(crate) received_at: i64,
 }
 
 /// By what a host was let in.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// A time as people write it: `90s`, `10m`, `36h`, `7d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
 impl FromStr for Span {
@@ -19,6 +19,8 @@ impl FromStr for Span {
             "m" => 60,
             "h" => 3600,
             "d" => 24 * 3600,
+            // Nothing is nothing in every unit.
+            "" if number == "0" => 1,
             _ => return Err(wrong()),
         };
         let number: u64 = number.parse().map_err(|_| wrong())?;

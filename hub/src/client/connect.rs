@@ -122,6 +122,11 @@ impl Client {
         self.bytes(Method::POST, path, Some(body)).await.map(drop)
     }
 
+    /// A body up that replaces what was there, nothing down.
+    pub(crate) async fn put_only<B: Serialize>(&self, path: &str, body: &B) -> Result<(), Failure> {
+        self.bytes(Method::PUT, path, Some(body)).await.map(drop)
+    }
+
     /// For answers without a body.
     pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Failure> {
         let bytes = self.bytes::<()>(method, path, None).await?;

@@ -9,7 +9,8 @@ use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
 use super::preauths;
 use crate::admin::types::{
-    ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, MachineInfo, Page,
+    ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, KubeconfigAnswer,
+    KubeconfigRequest, MachineInfo, Page,
 };
 
 #[derive(Debug, Args)]
@@ -97,6 +98,17 @@ pub(crate) enum HostCommand {
         #[arg(long, value_name = "KEY")]
         key: String,
     },
+    /// Print the administrator's kubeconfig of a host's cluster. Each time is audited.
+    #[command(
+        after_help = "Examples:\n  burin-hub --data ./hub host kubeconfig 4D43-BPQZ-XXWD-6PRN > edge.kubeconfig\n  burin-hub --data ./hub host kubeconfig 4D43-BPQZ-XXWD-6PRN --address edge.example:16443"
+    )]
+    Kubeconfig {
+        /// The host's ID or uid.
+        host: String,
+        /// Where you reach the cluster, when that is not the address that the host calls from.
+        #[arg(long, value_name = "HOST[:PORT]")]
+        address: Option<String>,
+    },
     /// Turn a pending host away.
     Deny { host: String },
     /// End a host's rights at once; its key is never accepted again.
@@ -148,6 +160,12 @@ pub(super) async fn run(
         HostCommand::Preauth(args) => return preauths::create(client, args, output).await,
         HostCommand::Preauths => return preauths::list(client, output).await,
         HostCommand::Withdraw { id } => return preauths::withdraw(client, &id, output).await,
+        HostCommand::Kubeconfig { host, address } => {
+            let path = format!("/api/v1/hosts/{host}/kubeconfig");
+            let request = KubeconfigRequest { address };
+            let answer: KubeconfigAnswer = client.post(&path, &request).await?;
+            return output.show(&answer, |answer| answer.kubeconfig.reveal().to_owned());
+        }
         HostCommand::Approve { host, key } => {
             let asked = ActRequest {
                 key,

@@ -1,24 +1,32 @@
 //! `burin-hub registry`.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table};
-use crate::admin::types::RegistryEntry;
+use crate::admin::types::{CredentialRequest, RegistryEntry};
+use crate::secret::Secret;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegistryCommand {
     /// List a registry, or replace what was said of it.
     #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub registry add registry.example\n  burin-hub --data ./hub registry add 10.0.2.2:5000 --endpoint http://127.0.0.1:5000 --plain-http"
+        after_help = "Examples:\n  burin-hub --data ./hub registry add registry.example\n  burin-hub --data ./hub registry add 10.0.2.2:5000 --endpoint http://127.0.0.1:5000 --plain-http\n  burin-hub --data ./hub registry add registry.example --username fleet --password-file ./password"
     )]
     Add(AddRegistry),
     /// List the registries.
     #[command(after_help = "Example:\n  burin-hub --data ./hub registry list --json")]
     List,
+    /// Forget the credentials of a registry; it stays on the list.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub registry forget registry.example")]
+    Forget {
+        /// Host and port as image references name it.
+        host: String,
+    },
     /// Take a registry off the list.
     #[command(after_help = "Example:\n  burin-hub --data ./hub registry remove registry.example")]
     Remove {
@@ -43,6 +51,17 @@ pub(crate) struct AddRegistry {
     /// It speaks HTTP without TLS; it never gets a credential then.
     #[arg(long)]
     plain_http: bool,
+    /// Whom the hub logs in as, and the hosts whose release takes something from it.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "password_file",
+        conflicts_with = "plain_http"
+    )]
+    username: Option<String>,
+    /// File with the password, `-` for standard input. Its last line end is no part of it.
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
 }
 
 pub(super) async fn run(
@@ -51,26 +70,7 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     match command {
-        RegistryCommand::Add(args) => {
-            let mut ca = Vec::new();
-            for file in &args.ca {
-                let read = std::fs::read_to_string(file);
-                ca.push(
-                    read.map_err(|err| {
-                        Failure::Input(format!("reading {}: {err}", file.display()))
-                    })?,
-                );
-            }
-            let entry = RegistryEntry {
-                host: args.host,
-                endpoint: args.endpoint,
-                plain_http: args.plain_http,
-                ca,
-                token_realm: args.token_realm,
-            };
-            let entry: RegistryEntry = client.post("/api/v1/registries", &entry).await?;
-            output.show(&entry, |entry| format!("registry {} is listed", entry.host))
-        }
+        RegistryCommand::Add(args) => add(client, args, output).await,
         RegistryCommand::List => {
             let entries: Vec<RegistryEntry> = client.get("/api/v1/registries").await?;
             output.show(&entries, |entries| {
@@ -79,10 +79,18 @@ pub(super) async fn run(
                     .map(|entry| {
                         let scheme = if entry.plain_http { "http" } else { "https" };
                         let endpoint = entry.endpoint.clone().unwrap_or_default();
-                        vec![entry.host.clone(), scheme.to_owned(), endpoint]
+                        let user = entry.username.clone().unwrap_or_default();
+                        vec![entry.host.clone(), scheme.to_owned(), user, endpoint]
                     })
                     .collect();
-                table(&["HOST", "SCHEME", "ENDPOINT OF THE HUB"], &rows)
+                table(&["HOST", "SCHEME", "USER", "ENDPOINT OF THE HUB"], &rows)
+            })
+        }
+        RegistryCommand::Forget { host } => {
+            let path = format!("/api/v1/registries/{host}/credentials");
+            client.act(Method::DELETE, &path).await?;
+            output.show(&serde_json::json!({ "host": host }), |_| {
+                format!("the credentials of registry {host} are forgotten")
             })
         }
         RegistryCommand::Remove { host } => {
@@ -93,4 +101,60 @@ pub(super) async fn run(
             })
         }
     }
+}
+
+async fn add(client: &Client, args: AddRegistry, output: &mut Output) -> Result<(), Failure> {
+    let credentials = match (args.username, &args.password_file) {
+        (Some(username), Some(file)) => Some(CredentialRequest {
+            username,
+            password: password(file)?,
+        }),
+        _ => None,
+    };
+    let mut ca = Vec::new();
+    for file in &args.ca {
+        ca.push(std::fs::read_to_string(file).map_err(|err| unreadable(file, &err))?);
+    }
+    let entry = RegistryEntry {
+        host: args.host,
+        endpoint: args.endpoint,
+        plain_http: args.plain_http,
+        ca,
+        token_realm: args.token_realm,
+        username: None,
+    };
+    let mut entry: RegistryEntry = client.post("/api/v1/registries", &entry).await?;
+    if let Some(credentials) = credentials {
+        let path = format!("/api/v1/registries/{}/credentials", entry.host);
+        client.put_only(&path, &credentials).await?;
+        entry.username = Some(credentials.username);
+    }
+    output.show(&entry, |entry| match &entry.username {
+        Some(user) => format!("registry {} is listed, with {user}'s password", entry.host),
+        None => format!("registry {} is listed", entry.host),
+    })
+}
+
+/// Longest password file, bytes; the hub takes less.
+const LONGEST: u64 = 64 * 1024;
+
+/// A password from a file, never from an argument, which every process of the machine can see.
+fn password(file: &Path) -> Result<Secret, Failure> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin()
+            .lock()
+            .take(LONGEST)
+            .read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|it| it.take(LONGEST).read_to_string(&mut text))
+    };
+    read.map_err(|err| unreadable(file, &err))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    Ok(Secret::new(line.to_owned()))
+}
+
+fn unreadable(file: &Path, err: &std::io::Error) -> Failure {
+    Failure::Input(format!("reading {}: {err}", file.display()))
 }

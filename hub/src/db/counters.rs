@@ -7,6 +7,7 @@ use super::Connection;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counter {
     Audit,
+    Credential,
     Event,
 }
 
@@ -14,6 +15,7 @@ pub(crate) enum Counter {
 pub(crate) async fn next(conn: &mut Connection, counter: Counter) -> sqlx::Result<i64> {
     let name = match counter {
         Counter::Audit => "audit",
+        Counter::Credential => "credential",
         Counter::Event => "event",
     };
     sqlx::query_scalar("UPDATE counter SET value = value + 1 WHERE name = $1 RETURNING value")

@@ -40,6 +40,13 @@ pub(crate) async fn remove(conn: &mut Connection, host: &str) -> sqlx::Result<bo
     Ok(done.rows_affected() == 1)
 }
 
+pub(crate) async fn get(conn: &mut Connection, host: &str) -> sqlx::Result<Option<RegistryRow>> {
+    sqlx::query_as("SELECT * FROM registry WHERE host = $1")
+        .bind(host)
+        .fetch_optional(conn)
+        .await
+}
+
 pub(crate) async fn list(db: &Db) -> sqlx::Result<Vec<RegistryRow>> {
     sqlx::query_as("SELECT * FROM registry ORDER BY host")
         .fetch_all(db.reader())

@@ -6,6 +6,7 @@ use burin_api::host::Evidence;
 use super::modalias;
 use crate::db::assignments::AssignmentRow;
 use crate::db::hosts::HostRow;
+use crate::db::profiles::ProfileRow;
 use crate::db::{self, Connection, from_json};
 use crate::secret::sha256;
 
@@ -35,18 +36,27 @@ pub(super) async fn target(conn: &mut Connection, host: &HostRow) -> sqlx::Resul
     Ok(Some(Target { assignment, etag }))
 }
 
+/// The release of a target.
+pub(super) async fn release(conn: &mut Connection, target: &Target) -> anyhow::Result<Release> {
+    Ok(from_json(&profile(conn, target).await?.release)?)
+}
+
+async fn profile(conn: &mut Connection, target: &Target) -> anyhow::Result<ProfileRow> {
+    let AssignmentRow {
+        profile, version, ..
+    } = &target.assignment;
+    db::profiles::get(conn, profile, version)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("profile {profile}@{version} is assigned but not stored"))
+}
+
 /// The whole desired state of a target.
 pub(super) async fn desired(
     conn: &mut Connection,
     host: &HostRow,
     target: &Target,
 ) -> anyhow::Result<Desired> {
-    let AssignmentRow {
-        profile, version, ..
-    } = &target.assignment;
-    let row = db::profiles::get(conn, profile, version)
-        .await?
-        .ok_or_else(|| anyhow::anyhow!("profile {profile}@{version} is assigned but not stored"))?;
+    let row = profile(conn, target).await?;
     let release: Release = from_json(&row.release)?;
     let patterns: Vec<String> = from_json(&row.module_aliases)?;
     let evidence: Evidence = from_json(&host.evidence)?;

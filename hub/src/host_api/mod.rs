@@ -10,6 +10,7 @@ mod modalias;
 mod refusal;
 mod rekey;
 mod said;
+mod secrets;
 mod session;
 mod sync;
 

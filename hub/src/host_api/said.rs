@@ -92,6 +92,8 @@ mod tests {
             findings: Vec::new(),
             events: Vec::new(),
             wait: 0,
+            secrets: None,
+            kubeconfig: None,
         };
         sync.observed.last_error = Some(error.to_owned());
         sync.observed.kernel = Some("6.12\x1b[2J\u{202e}\u{9b}".to_owned());

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use axum::http::StatusCode;
 use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::message::{OpenSession, SessionAnswer};
+use burin_seal::PublicKey as SealingKey;
 
 use super::refusal::Refused;
 use super::said;
@@ -36,7 +37,9 @@ pub(super) async fn answer(
     let mut conn = hub.db.reader().acquire().await?;
     signer(&mut conn, &envelope, &asked).await?;
     drop(conn);
-
+    if let Some(Err(err)) = asked.sealing_key.as_deref().map(str::parse::<SealingKey>) {
+        return Err(Refused::bad_request(err.to_string()));
+    }
     let mut tx = hub.db.begin().await?;
     let key = signer(&mut tx, &envelope, &asked).await?;
     let host = hosts::get(&mut tx, &asked.host_uid)
@@ -80,6 +83,7 @@ pub(super) async fn answer(
         lifetime: LIFETIME,
         interval: super::sync::interval(hub, now).await?,
         time: clock::wire(now),
+        sealing_key: Some(hub.vault.sealing.public().to_string()),
     })
 }
 

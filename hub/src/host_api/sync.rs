@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::desired::{self, Target};
 use super::refusal::Refused;
 use super::said;
+use super::secrets;
 use super::session::admitted;
 use crate::clock;
 use crate::db::hosts::HostRow;
@@ -62,23 +63,15 @@ pub(super) async fn answer(
     // The writer is waited for below, and reading needs the connection meanwhile.
     drop(conn);
     admitted(&host.state)?;
-    let written = hub.heartbeats.write(Heartbeat {
-        session: session.id.clone(),
-        sequence: i64::try_from(asked.sequence).unwrap_or(i64::MAX),
-        live: live_row(&asked, &session, ip, now)?,
-        settles: session.key_store != "ram" && host.settled == 0,
-        events: checked_events(&asked)?,
-    });
-    match written.await {
-        Ok(()) => {}
-        Err(HeartbeatError::Refused) => return Err(not_written(hub, &asked).await?),
-        Err(HeartbeatError::Full) => return Err(Refused::limited(5)),
-        Err(HeartbeatError::Database(err)) => return Err(Refused::database(&err)),
-    }
+    secrets::check(&asked)?;
+    let live = live_row(&asked, &session, ip, now)?;
+    keep(hub, &host, &session, &asked, live).await?;
     let stored = asked.events.iter().map(|event| event.sequence).max();
 
     let target = wait_for_change(hub, &host, &asked, changed).await?;
     let etag = target.as_ref().map(|target| target.etag.clone());
+    let held = asked.secrets.as_deref();
+    let secrets = secrets::news(hub, &session, target.as_ref(), held).await?;
     let mut desired = None;
     if let Some(target) = target.filter(|target| asked.etag.as_ref() != Some(&target.etag)) {
         let mut conn = hub.db.reader().acquire().await?;
@@ -91,7 +84,35 @@ pub(super) async fn answer(
         next: next(hub, asked.phase, now).await?,
         events_stored: stored,
         time: clock::wire(now),
+        secrets,
     })
+}
+
+/// Writes what the host says of itself, and its kubeconfig when it brought one.
+async fn keep(
+    hub: &Hub,
+    host: &HostRow,
+    session: &SessionRow,
+    asked: &Sync,
+    live: LiveRow,
+) -> Result<(), Refused> {
+    let written = hub.heartbeats.write(Heartbeat {
+        session: session.id.clone(),
+        sequence: i64::try_from(asked.sequence).unwrap_or(i64::MAX),
+        live,
+        settles: session.key_store != "ram" && host.settled == 0,
+        events: checked_events(asked)?,
+    });
+    match written.await {
+        Ok(()) => {}
+        Err(HeartbeatError::Refused) => return Err(not_written(hub, asked).await?),
+        Err(HeartbeatError::Full) => return Err(Refused::limited(5)),
+        Err(HeartbeatError::Database(err)) => return Err(Refused::database(&err)),
+    }
+    if let Some(sealed) = &asked.kubeconfig {
+        secrets::keep(hub, &host.uid, sealed).await?;
+    }
+    Ok(())
 }
 
 /// Whether the session ended since it was read, or the sequence number was used before.

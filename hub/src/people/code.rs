@@ -4,27 +4,20 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use qrcode::{EcLevel, QrCode};
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use totp_rs::{Builder, Totp};
 
 use crate::files::{self, Readers};
 use crate::secret::{Secret, random};
+use crate::vault::Locker;
 
 const FILE: &str = "people.key";
 /// Bytes; what RFC 4226 recommends.
 const SEED: usize = 20;
 
 /// Seals the seeds of this hub.
-pub(crate) struct SeedKey(LessSafeKey);
-
-impl std::fmt::Debug for SeedKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SeedKey(<hidden>)")
-    }
-}
+#[derive(Debug)]
+pub(crate) struct SeedKey(Locker);
 
 impl SeedKey {
     /// Reads the key of a data folder; makes it at the first start.
@@ -38,34 +31,20 @@ impl SeedKey {
                 bytes
             }
         };
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &bytes)
-            .map_err(|_| anyhow!("{} does not hold 32 bytes; restore it", path.display()))?;
-        Ok(Self(LessSafeKey::new(key)))
+        let key = Locker::new(&bytes)
+            .with_context(|| format!("reading {}; restore it", path.display()))?;
+        Ok(Self(key))
     }
 
     /// The seed as the database keeps it, bound to its person.
     fn seal(&self, person: &str, seed: &[u8]) -> anyhow::Result<String> {
-        let nonce = random::<NONCE_LEN>()?;
-        let mut text = seed.to_vec();
-        let bound = Aad::from(person.as_bytes());
-        self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound, &mut text)
-            .map_err(|_| anyhow!("sealing a seed"))?;
-        Ok(STANDARD.encode([&nonce[..], &text].concat()))
+        self.0.seal(person, seed)
     }
 
     fn open(&self, person: &str, sealed: &str) -> anyhow::Result<Vec<u8>> {
-        let damaged =
-            || anyhow!("the code seed of {person} cannot be opened; was {FILE} replaced?");
-        let bytes = STANDARD.decode(sealed).map_err(|_| damaged())?;
-        let (nonce, text) = bytes.split_first_chunk().ok_or_else(damaged)?;
-        let mut text = text.to_vec();
-        let bound = Aad::from(person.as_bytes());
-        let seed = self
-            .0
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), bound, &mut text)
-            .map_err(|_| damaged())?;
-        Ok(seed.to_vec())
+        self.0.open(person, sealed).ok_or_else(|| {
+            anyhow!("the code seed of {person} cannot be opened; was {FILE} replaced?")
+        })
     }
 }
 

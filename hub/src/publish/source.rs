@@ -1,9 +1,10 @@
 //! Which registries may be read, and how.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use burin_api::desired;
-use burin_registry::{Access, Registry};
+use burin_registry::{Access, Credentials, Registry};
 use reqwest::Url;
 
 use crate::admin::registries;
@@ -14,12 +15,18 @@ use crate::state::Hub;
 #[derive(Debug)]
 pub(super) struct Sources {
     entries: Vec<RegistryEntry>,
+    credentials: BTreeMap<String, Result<Credentials, String>>,
 }
 
 impl Sources {
     pub(super) async fn load(hub: &Hub) -> sqlx::Result<Self> {
         let entries = registries::entries(hub).await?;
-        Ok(Self { entries })
+        let mut conn = hub.db.reader().acquire().await?;
+        let credentials = crate::registries::all(hub, &mut conn).await?;
+        Ok(Self {
+            entries,
+            credentials,
+        })
     }
 
     /// The entry of a registry, or why there is none.
@@ -35,7 +42,7 @@ impl Sources {
             })
     }
 
-    /// A client of a listed registry. The hub has no credentials: it reads what is public to it.
+    /// A client of a listed registry, with the hub's credentials for it.
     pub(super) async fn open(&self, host: &str) -> Result<Registry, String> {
         let entry = self.listed(host)?;
         if entry.endpoint.is_none() {
@@ -47,7 +54,7 @@ impl Sources {
             plain_http: entry.plain_http,
             ca: entry.ca.clone(),
             token_realm: entry.token_realm.clone(),
-            credentials: None,
+            credentials: self.credentials.get(host).cloned().transpose()?,
             proxy: None,
         })
         .map_err(|err| err.to_string())

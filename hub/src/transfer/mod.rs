@@ -2,7 +2,7 @@
 //!
 //! The first line is a [`Header`], then comes one [`Row`] a line, table after table, and an [`End`]
 //! with the number of rows and the SHA-256 of all bytes before it: a file that was cut is noticed.
-//! Secrets stand in it as in the database, as hashes; it still tells who may log in and which
+//! Secrets stand in it as in the database, as hashes or sealed; it still tells who may log in and which
 //! hosts there are, so only its owner can read it.
 
 mod export;
@@ -28,6 +28,7 @@ const TABLES: &[(&str, &str)] = &[
     ("login_failure", "name_hash"),
     ("api_key", "id"),
     ("registry", "host"),
+    ("registry_credential", "host"),
     ("profile_version", "name, version"),
     ("token", "id"),
     ("host", "uid"),
@@ -39,6 +40,7 @@ const TABLES: &[(&str, &str)] = &[
     ("claim", "key_label, account"),
     ("guess", "id"),
     ("host_live", "host_uid"),
+    ("kubeconfig", "host_uid"),
     ("silence", "host_uid"),
     ("webhook", "id"),
     ("session", "id"),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Extension, State};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use burin_api::desired::DiskChoice;
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ use crate::admin::problem::Problem;
 use crate::admin::types::{ActRequest, AssignRequest};
 use crate::db;
 use crate::db::hosts::HostRow;
+use crate::kubeconfig;
 use crate::state::Hub;
 
 #[derive(Debug, Deserialize)]
@@ -103,4 +105,33 @@ pub(super) async fn assign(
     };
     assign_to(&hub, &actor, &host, &asked).await?;
     Ok(page::go(&format!("/hosts/{uid}?done=assignment")))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct KubeconfigForm {
+    address: String,
+}
+
+/// The administrator's kubeconfig as a file.
+pub(super) async fn kubeconfig(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Named(uid): Named<String>,
+    Fields(form): Fields<KubeconfigForm>,
+) -> Result<Response, Problem> {
+    let host = host(&hub, &uid).await?;
+    let address = Some(form.address.trim()).filter(|address| !address.is_empty());
+    let opened = kubeconfig::open(&hub, &actor, &host, address).await?;
+    // A host ID may be a name that somebody chose; the header takes plain letters.
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = host.host_id.chars().filter(plain).collect();
+    let headers = [
+        (header::CONTENT_TYPE, "application/yaml".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}.kubeconfig\""),
+        ),
+    ];
+    Ok((headers, opened.text.reveal().to_owned()).into_response())
 }

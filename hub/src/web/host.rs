@@ -102,6 +102,8 @@ struct HostPage {
     generation: Vec<(&'static str, String)>,
     keys: Vec<KeyRow>,
     history: Vec<(String, String)>,
+    /// How long ago the kubeconfig came; none while there is none.
+    kubeconfig: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +126,7 @@ pub(super) async fn show(
         history,
         chosen_disk,
         profiles,
+        kubeconfig,
     } = stored(&hub, &host.uid).await?;
     let progress = host.progress.as_ref();
     let labels = labels(&host);
@@ -136,6 +139,7 @@ pub(super) async fn show(
         history,
         chosen_disk,
         profiles,
+        kubeconfig,
         events: events(&hub, &host.uid).await?,
         machine: machine(&host),
         status: status::of(&host),
@@ -176,12 +180,14 @@ struct Stored {
     chosen_disk: String,
     /// Everything that can be assigned, the newest first.
     profiles: Vec<String>,
+    kubeconfig: Option<String>,
 }
 
 async fn stored(hub: &Hub, uid: &str) -> Result<Stored, Problem> {
     let mut conn = hub.db.reader().acquire().await?;
     let keys = db::hosts::keys(&mut conn, uid).await?;
     let assignments = db::assignments::history(&mut conn, uid).await?;
+    let kubeconfig = db::kubeconfigs::get(&mut conn, uid).await?;
     drop(conn);
     let disk = assignments.first().and_then(|row| row.disk.as_deref());
     let disk: Option<DiskChoice> = disk.map(from_json).transpose()?;
@@ -197,6 +203,7 @@ async fn stored(hub: &Hub, uid: &str) -> Result<Stored, Problem> {
         profiles: profiles
             .map(|row| format!("{}@{}", row.name, row.version))
             .collect(),
+        kubeconfig: kubeconfig.map(|row| page::ago(row.received_at)),
     })
 }
 

@@ -89,6 +89,7 @@ fn operation(routes: Routes) -> Routes {
         .asking(Access::Page(Permission::Operate))
         .add("POST", "/hosts/{uid}/labels", post(change::label))
         .add("POST", "/hosts/{uid}/assignment", post(change::assign))
+        .add("POST", "/hosts/{uid}/kubeconfig", post(change::kubeconfig))
         .add("POST", "/hosts/{uid}/{action}", post(change::act))
         .add("POST", "/announce", post(claim::announce))
         .add("POST", "/announce/{id}/withdraw", post(claim::withdraw))

@@ -22,6 +22,7 @@ mod people;
 mod publishing;
 mod races;
 mod screens;
+mod sealed;
 mod servers;
 mod skew;
 mod slow;

@@ -13,7 +13,7 @@ use crate::support::registry::{Registry, tar};
 const MODULES: &str = "usr/lib/modules/6.12.1-test";
 
 /// An OS image as small as the rules allow; `config` is the kernel's configuration.
-fn os(config: &str) -> Vec<u8> {
+pub(crate) fn os(config: &str) -> Vec<u8> {
     let file = |name: &str| format!("{MODULES}/{name}");
     tar(&[
         ("boot/vmlinuz-6.12.1-test", "kernel"),
@@ -30,7 +30,7 @@ fn os(config: &str) -> Vec<u8> {
     ])
 }
 
-const GOOD: &str = "CONFIG_EROFS_FS=m\nCONFIG_OVERLAY_FS=m\nCONFIG_FS_VERITY=y\n";
+pub(crate) const GOOD: &str = "CONFIG_EROFS_FS=m\nCONFIG_OVERLAY_FS=m\nCONFIG_FS_VERITY=y\n";
 const DEP: &str = "kernel/fs/erofs/erofs.ko:\nkernel/fs/overlayfs/overlay.ko:\n\
      kernel/fs/ext4/ext4.ko:\nkernel/drivers/block/virtio_blk.ko:\nkernel/fs/fat/vfat.ko:\n";
 

@@ -82,7 +82,10 @@ fn hub(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
 }
 
 /// A base URL over TLS, without path: `https://host[:port]`.
-pub(super) fn hub_url(text: &str) -> Result<String, &'static str> {
+///
+/// # Errors
+/// What is wrong with it, to follow the name of the key.
+pub fn hub_url(text: &str) -> Result<String, &'static str> {
     let rest = text
         .strip_prefix("https://")
         .ok_or("does not start with https://")?;

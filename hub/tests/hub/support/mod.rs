@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod database;
+pub(crate) mod debian_registry;
 pub(crate) mod glewlwyd;
 pub(crate) mod host;
 pub(crate) mod postgres;
