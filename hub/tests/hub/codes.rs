@@ -8,20 +8,24 @@ use crate::support::Site;
 use crate::support::browser::{Browser, Page};
 
 /// An authenticator.
-struct Codes(totp_rs::Totp);
+pub(crate) struct Codes(totp_rs::Totp);
 
 impl Codes {
     /// Reads the seed of a page that shows one.
     fn read(page: &str) -> (String, Self) {
         let sealed = between(page, "name=\"sealed\" value=\"", "\"");
         let seed = between(page, "<code class=\"key\">", "<").replace(' ', "");
-        let secret = totp_rs::Secret::try_from_base32(&seed).unwrap();
-        let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
-        (sealed, Self(totp))
+        (sealed, Self::of(&seed))
+    }
+
+    /// An authenticator with a seed that was typed.
+    pub(crate) fn of(seed: &str) -> Self {
+        let secret = totp_rs::Secret::try_from_base32(seed).unwrap();
+        Self(totp_rs::Builder::new().with_secret(secret).build().unwrap())
     }
 
     /// The code of so many steps from now.
-    fn at(&self, steps: i64) -> String {
+    pub(crate) fn at(&self, steps: i64) -> String {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seconds = i64::try_from(since.unwrap().as_secs()).unwrap() + steps * 30;
         self.0.generate(u64::try_from(seconds).unwrap()).to_string()

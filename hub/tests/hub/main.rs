@@ -12,6 +12,7 @@ mod claims;
 mod codes;
 mod commands;
 mod doors;
+mod entering;
 mod flood;
 mod heartbeat;
 mod manual;

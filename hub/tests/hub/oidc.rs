@@ -33,7 +33,8 @@ async fn site(issuer: &str, secret: &str, change: impl FnOnce(&mut PeopleOptions
     .await
 }
 
-async fn with(provider: &Provider) -> Site {
+/// A hub of this provider.
+pub(crate) async fn with(provider: &Provider) -> Site {
     site(&provider.issuer, provider::SECRET, |_| {}).await
 }
 

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{Form, State};
+use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -53,6 +53,8 @@ struct Inner {
     key: EcdsaKeyPair,
     other: EcdsaKeyPair,
     lie: Mutex<Lie>,
+    /// Who sits before the browser.
+    visitor: Mutex<Option<Person>>,
     /// Code -> nonce, challenge, person. A code is good once.
     codes: Mutex<HashMap<String, (String, String, Person)>>,
 }
@@ -88,11 +90,13 @@ impl Provider {
             key: key(),
             other: key(),
             lie: Mutex::new(Lie::None),
+            visitor: Mutex::default(),
             codes: Mutex::default(),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(about))
             .route("/keys", get(keys))
+            .route("/login", get(login))
             .route("/token", post(token))
             .with_state(inner.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -107,9 +111,35 @@ impl Provider {
         *self.inner.lie.lock().unwrap() = lie;
     }
 
+    /// Somebody who is logged in at the provider's page already.
+    pub(crate) fn visit(&self, person: Person) {
+        *self.inner.visitor.lock().unwrap() = Some(person);
+    }
+
     /// A person has logged in at the provider's page: the code that leads back.
     pub(crate) fn code(&self, nonce: &str, challenge: &str, person: &Person) -> String {
-        let mut codes = self.inner.codes.lock().unwrap();
+        self.inner.code(nonce, challenge, person)
+    }
+}
+
+/// The page of the provider leads back at once.
+async fn login(
+    State(inner): State<Arc<Inner>>,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Redirect {
+    let person = inner.visitor.lock().unwrap().clone().unwrap();
+    let code = inner.code(&asked["nonce"], &asked["code_challenge"], &person);
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("state", &asked["state"])
+        .append_pair("code", &code)
+        .append_pair("iss", &inner.issuer)
+        .finish();
+    Redirect::to(&format!("{}?{query}", asked["redirect_uri"]))
+}
+
+impl Inner {
+    fn code(&self, nonce: &str, challenge: &str, person: &Person) -> String {
+        let mut codes = self.codes.lock().unwrap();
         let code = format!("code-{}-{}", codes.len(), encode(nonce));
         let kept = (nonce.to_owned(), challenge.to_owned(), person.clone());
         codes.insert(code.clone(), kept);
