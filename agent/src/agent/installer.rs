@@ -32,6 +32,7 @@ use crate::context::{Context, Hidden, LazyStore, Paths};
 use crate::events::{Events, Meter};
 use crate::hub::Identity;
 use crate::hub::identity::without_token;
+use crate::machine::clock::Kernel;
 use crate::machine::link::Links;
 use crate::machine::probe;
 use crate::perform;
@@ -65,7 +66,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
     console::start(events, &paths.root, Use::All);
     events.tell(&Fact::Phase(Phase::Starting));
     let floor = start::built(paths);
-    start::raise_clock(events, floor);
+    start::raise_clock(events, &Kernel, floor);
     let place = paths.root.join("etc/burin/user-data");
     let given = start::user_data(events, &[place])
         .map_err(|err| Failure::never("the user-data cannot be used", ADVICE).because(err))?;

@@ -22,6 +22,7 @@ use crate::events::{Events, Meter};
 use crate::hub::Identity;
 use crate::installed::room::Room;
 use crate::installed::{self, boot, generations, hashes, integrity};
+use crate::machine::clock::Kernel;
 use crate::machine::probe;
 use crate::perform::{self, random_uuid};
 use crate::record::Keeper;
@@ -47,7 +48,7 @@ pub(super) async fn run(paths: &Paths, boot_id: &str, events: &Events) -> Result
     events.log_to(&paths.logs())?;
     watch(paths, events);
     let floor = start::built(paths).max(identity.registration().confirmed_time);
-    start::raise_clock(events, floor);
+    start::raise_clock(events, &Kernel, floor);
     let given = start::user_data(events, &[paths.user_data()])?;
     let facts = probe::look(&paths.root).facts;
     let generation = generations::need(paths, generations::running(paths)?)?;

@@ -1,7 +1,6 @@
 //! What is known before anything is done: boot, build, user-data, hardware, identity.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use burin_api::claim::KeyLabel;
@@ -17,10 +16,11 @@ use burin_registry::Proxy;
 use serde::Deserialize;
 
 use crate::context::{Hidden, Paths};
-use crate::events::{Events, wall_clock};
+use crate::events::Events;
 use crate::hub::identity::blank_token;
 use crate::hub::{HubSettings, Identity, Introduction};
-use crate::machine::{clock as door, file};
+use crate::machine::clock::Clock;
+use crate::machine::file;
 
 /// 2026-01-01 in seconds since 1970: no burin was built before it.
 const EARLIEST: u64 = 1_767_225_600;
@@ -54,19 +54,14 @@ pub(super) fn boot_id(paths: &Paths) -> Result<String> {
 }
 
 /// A clock that shows less than is known to have passed stands at that floor afterwards.
-pub(super) fn raise_clock(events: &Events, floor: u64) {
-    if clock::is_believable(wall_clock(), floor) {
+pub(super) fn raise_clock(events: &Events, door: &dyn Clock, floor: u64) {
+    if clock::is_believable(door.now(), floor) {
         return;
     }
-    match door::set(Duration::from_millis(floor)) {
+    match door.set(floor) {
         Ok(()) => events.note("the clock could not be right and was set to the last known time"),
         Err(err) => events.report(EventKind::Note, "", &err.context("raising the clock")),
     }
-}
-
-/// Sets the clock; the seam between the hub's client and the machine.
-pub(super) fn set_clock(millis: u64) -> Result<()> {
-    door::set(Duration::from_millis(millis))
 }
 
 /// User-data and its text.

@@ -1,6 +1,7 @@
 //! The four calls of the host API. Every answer is verified under a root that the host knows.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use burin_api::dsse::{DsseError, Envelope, MAX_ANSWER, Payload, PublicKey};
@@ -11,6 +12,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::problem::Problem;
 use super::settings::HubSettings;
 use super::tls::{self, Dates};
+use crate::machine::clock::Clock;
 
 /// A long poll is held for 25 s at most; the rest is a slow line.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -21,6 +23,20 @@ const CONNECT_TIME: Duration = Duration::from_secs(20);
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
+    clock: Arc<dyn Clock>,
+    /// Newest time that the hub confirmed, milliseconds since 1970.
+    floor: u64,
+}
+
+/// What a client needs to know of its host.
+#[derive(Debug)]
+pub(super) struct Here<'a> {
+    pub(super) settings: &'a HubSettings,
+    /// `/`, where the system's certificate authorities are found.
+    pub(super) root: &'a Path,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    /// Newest time that the hub confirmed, milliseconds since 1970.
+    pub(super) floor: u64,
 }
 
 /// What a hello brought, verified.
@@ -31,19 +47,22 @@ pub(super) struct Greeting {
 }
 
 impl Client {
+    /// For the hub at `address`.
+    ///
     /// # Errors
     /// [`Problem::Settings`] when the address or the certificates cannot be used.
-    pub(super) fn new(settings: &HubSettings, root: &Path, dates: Dates) -> Result<Self, Problem> {
+    pub(super) fn new(here: &Here<'_>, address: &str, dates: Dates) -> Result<Self, Problem> {
+        let settings = here.settings;
         let wrong = |why: String| Problem::Settings {
-            url: settings.url.clone(),
+            url: address.to_owned(),
             why,
         };
-        let url = reqwest::Url::parse(&settings.url).map_err(|err| wrong(err.to_string()))?;
+        let url = reqwest::Url::parse(address).map_err(|err| wrong(err.to_string()))?;
         if url.scheme() != "https" || url.host_str().is_none() {
             return Err(wrong("it must be https:// and a host".to_owned()));
         }
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(settings, root, dates)?)
+            .tls_backend_preconfigured(tls::config(settings, here.root, dates, here.clock)?)
             .http1_only()
             .no_proxy()
             .referer(false)
@@ -64,7 +83,9 @@ impl Client {
         }
         Ok(Self {
             http: builder.build().map_err(|err| wrong(err.to_string()))?,
-            base: settings.url.trim_end_matches('/').to_owned(),
+            base: address.trim_end_matches('/').to_owned(),
+            clock: Arc::clone(here.clock),
+            floor: here.floor,
         })
     }
 
@@ -94,7 +115,7 @@ impl Client {
         }
         let peeked: HelloAnswer = envelope.peek().map_err(Problem::Signature)?;
         let root = root::follow(anchor, &peeked.root).map_err(Problem::Root)?;
-        let key = signer(&envelope, &root.online)?;
+        let key = self.signer(&envelope, &root)?;
         let answer: HelloAnswer = envelope.open(&[key]).map_err(Problem::Signature)?;
         if answer.host_nonce != hello.host_nonce {
             return Err(Problem::Answer(
@@ -119,12 +140,28 @@ impl Client {
     ) -> Result<A, Problem> {
         let bytes = serde_json::to_vec(body).map_err(|err| Problem::Answer(err.to_string()))?;
         let (ok, envelope) = self.call(path, bytes).await?;
-        let key = signer(&envelope, &root.online)?;
+        let key = self.signer(&envelope, root)?;
         if ok {
             return envelope.open_answer(key, body).map_err(Problem::Signature);
         }
         let refusal = envelope.open_refusal(key, body);
         Err(Problem::Refused(refusal.map_err(Problem::Signature)?))
+    }
+
+    /// The one of the keys that speak for the hub now which an answer says it is signed by.
+    fn signer<'a>(
+        &self,
+        envelope: &Envelope,
+        root: &'a RootDocument,
+    ) -> Result<&'a PublicKey, Problem> {
+        let signed_by = |key: &&PublicKey| {
+            key.thumbprint()
+                .is_ok_and(|id| envelope.signatures.iter().any(|it| it.keyid == id))
+        };
+        root.speakers(self.clock.now().max(self.floor))
+            .into_iter()
+            .find(signed_by)
+            .ok_or_else(|| Problem::Signature(DsseError::Missing("of the hub's own".to_owned())))
     }
 
     async fn call(&self, path: &str, body: Vec<u8>) -> Result<(bool, Envelope), Problem> {
@@ -148,16 +185,4 @@ impl Client {
             .map_err(|_| Problem::Answer(format!("status {status}, and not what a hub says")))?;
         Ok((status.is_success(), envelope))
     }
-}
-
-/// The one of the hub's online keys that an answer says it is signed by.
-fn signer<'a>(envelope: &Envelope, online: &'a [PublicKey]) -> Result<&'a PublicKey, Problem> {
-    let signed_by = |key: &&PublicKey| {
-        key.thumbprint()
-            .is_ok_and(|id| envelope.signatures.iter().any(|it| it.keyid == id))
-    };
-    online
-        .iter()
-        .find(signed_by)
-        .ok_or_else(|| Problem::Signature(DsseError::Missing("of the hub's own".to_owned())))
 }

@@ -6,24 +6,23 @@ use std::time::Duration;
 use burin_api::desired::Desired;
 use burin_api::event::Finding;
 use burin_api::message::{EnrollAnswer, KeyStore, Observed, Phase};
-use burin_api::root::Anchor;
 use burin_api::sealed::HostSecrets;
 use burin_core::backoff::{Class, LONGEST, pause_in_outage};
-use burin_core::clock;
 use burin_core::view::{Fact, Pending};
 use burin_seal::PrivateKey;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{Client, Greeting};
+use super::greet::Addresses;
 use super::identity::Identity;
 use super::messages;
 use super::problem::Problem;
 use super::session::{Keys, Session};
 use super::settings::{HubSettings, Introduction};
-use super::tls::Dates;
 use crate::context::Paths;
-use crate::events::{Events, wall_clock};
+use crate::events::Events;
+use crate::machine::clock::Clock;
 use crate::machine::route::Ways;
 use crate::perform::random;
 
@@ -67,21 +66,22 @@ pub struct Link {
     pub word: watch::Sender<Word>,
     /// What the hub sealed to this host.
     pub secrets: watch::Sender<Arc<HostSecrets>>,
-    /// Sets the host's clock to milliseconds since 1970.
-    pub set_clock: fn(u64) -> anyhow::Result<()>,
+    pub clock: Arc<dyn Clock>,
     /// Routes to other machines.
     pub ways: Ways,
 }
 
 /// What one attempt leaves to the next.
 #[derive(Debug, Default)]
-struct Memory {
+pub(super) struct Memory {
     /// Attempts that failed since the last answer.
     failures: u32,
     /// When the first of them failed.
     failing_since: Option<Instant>,
     /// Etag of the pending answer that the screen shows.
     held: Option<String>,
+    /// Where the hub answered last.
+    pub(super) address: Option<String>,
 }
 
 impl Memory {
@@ -124,15 +124,10 @@ impl Link {
     /// Registers if that is still to do, then syncs until something goes wrong. Returns how long to
     /// wait when the hub asked for patience.
     async fn once(&mut self, memory: &mut Memory) -> Result<Duration, Problem> {
-        let client = Client::new(&self.settings, &self.paths.root, Dates::Checked)?;
-        let greeting = match self.hello(&client).await {
-            Err(Problem::Dates) => {
-                self.ask_the_time().await?;
-                self.hello(&client).await?
-            }
-            other => other?,
-        };
-        self.heard(&greeting);
+        let (client, greeting) = self.greet(memory).await?;
+        if self.heard(&greeting) == Addresses::Changed {
+            return Ok(Duration::ZERO);
+        }
         let Some(host_uid) = self.identity.registration().host_uid else {
             return self.enroll(&client, &greeting, memory).await;
         };
@@ -149,64 +144,7 @@ impl Link {
         }
     }
 
-    async fn hello(&self, client: &Client) -> Result<Greeting, Problem> {
-        let held = self.identity.registration().root;
-        let anchor = match (&held, &self.settings.root) {
-            (Some(document), _) => Anchor::Held(document),
-            (None, Some(pin)) => Anchor::Pinned(pin),
-            (None, None) => Anchor::FirstContact,
-        };
-        client.hello(anchor).await
-    }
-
-    /// One hello without dates, to learn the time: only for a host that knows the hub's root, whose
-    /// signature over our nonce nobody else can make.
-    async fn ask_the_time(&self) -> Result<(), Problem> {
-        let known = self.identity.registration().root.is_some() || self.settings.root.is_some();
-        if !known {
-            return Err(Problem::Dates);
-        }
-        let client = Client::new(&self.settings, &self.paths.root, Dates::Waived)?;
-        let greeting = self.hello(&client).await?;
-        match self.correct_clock(greeting.answer.time) {
-            true => Ok(()),
-            false => Err(Problem::Dates),
-        }
-    }
-
-    /// Returns whether the clock was set.
-    fn correct_clock(&self, hub: u64) -> bool {
-        let now = wall_clock();
-        let floor = self.identity.registration().confirmed_time.max(self.built);
-        let Some(time) = clock::correction(now, hub, floor) else {
-            return false;
-        };
-        match (self.set_clock)(time) {
-            Ok(()) => {
-                let seconds = i128::from(time) / 1000 - i128::from(now) / 1000;
-                self.events.note(format!(
-                    "the clock was set by {seconds} s to the hub's time"
-                ));
-                true
-            }
-            Err(err) => {
-                let err = err.context("setting the clock to the hub's time");
-                self.events
-                    .report(burin_api::event::EventKind::Note, "", &err);
-                false
-            }
-        }
-    }
-
-    fn heard(&self, greeting: &Greeting) {
-        self.correct_clock(greeting.answer.time);
-        self.keep(|registration| {
-            registration.root = Some(greeting.root.clone());
-            registration.confirmed_time = registration.confirmed_time.max(greeting.answer.time);
-        });
-    }
-
-    fn keep(&self, change: impl FnOnce(&mut super::identity::Registration)) {
+    pub(super) fn keep(&self, change: impl FnOnce(&mut super::identity::Registration)) {
         if let Err(err) = self.identity.register(&self.paths, change) {
             let err = err.context("keeping what the hub said");
             self.events

@@ -1,6 +1,7 @@
 //! The host's side of the host API: identity, registration, session, sync.
 
 mod client;
+mod greet;
 pub mod identity;
 mod link;
 mod messages;

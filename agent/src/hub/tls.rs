@@ -8,12 +8,14 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
 use super::problem::Problem;
 use super::settings::HubSettings;
+use crate::machine::clock::Clock;
 
 /// Where Debian, Ubuntu and our initramfs keep the public roots.
 const SYSTEM_ROOTS: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -27,10 +29,22 @@ pub(super) enum Dates {
     Waived,
 }
 
+/// The host's clock, as rustls asks for it.
+#[derive(Debug)]
+struct Time(Arc<dyn Clock>);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = Duration::from_millis(self.0.now());
+        Some(UnixTime::since_unix_epoch(now))
+    }
+}
+
 pub(super) fn config(
     settings: &HubSettings,
     root: &Path,
     dates: Dates,
+    clock: &Arc<dyn Clock>,
 ) -> Result<ClientConfig, Problem> {
     let wrong = |why: String| Problem::Settings {
         url: settings.url.clone(),
@@ -45,7 +59,8 @@ pub(super) fn config(
         Dates::Checked => verifier,
         Dates::Waived => Arc::new(AnyDate(verifier)),
     };
-    let config = ClientConfig::builder_with_provider(provider)
+    let time = Arc::new(Time(Arc::clone(clock)));
+    let config = ClientConfig::builder_with_details(provider, time)
         .with_safe_default_protocol_versions()
         .map_err(|err| wrong(err.to_string()))?
         .dangerous()
