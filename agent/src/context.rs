@@ -77,6 +77,12 @@ impl Paths {
         self.system.join("identity.key")
     }
 
+    /// The identity key that shall follow, 0600; there only while the hub has not said yes to it.
+    #[must_use]
+    pub fn next_identity_key(&self) -> PathBuf {
+        self.system.join("identity.next.key")
+    }
+
     /// What registration brought: `host.json`.
     #[must_use]
     pub fn host(&self) -> PathBuf {

@@ -89,6 +89,8 @@ pub struct ServeArgs {
     pub tls_key: Option<PathBuf>,
     /// How long a host's RAM key must be silent before another may replace it.
     pub replace_after: Span,
+    /// How old a host's identity key becomes before it has to make another.
+    pub rekey_after: Span,
     /// Fixed seconds between syncs.
     pub interval: Option<u32>,
     /// Where to tell that a host fell silent.
@@ -120,6 +122,9 @@ struct ServeOptions {
     /// How long a host's key in RAM must be silent before the same machine may bring another.
     #[arg(long, default_value = "10m", value_name = "TIME")]
     replace_after: Span,
+    /// How old the identity key of an installed host becomes before it has to make another.
+    #[arg(long, default_value = "365d", value_name = "TIME")]
+    rekey_after: Span,
     /// Seconds between two syncs of a host, instead of 60 to 900 by the number of hosts.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     interval: Option<u32>,
@@ -268,6 +273,7 @@ async fn serve_until_stopped(
         tls_cert: options.tls_cert,
         tls_key: options.tls_key,
         replace_after: options.replace_after,
+        rekey_after: options.rekey_after,
         interval: options.interval,
         webhook: options.webhook,
         claims_without_number: options.claims_without_number,

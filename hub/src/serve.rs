@@ -213,6 +213,7 @@ fn settings(args: &ServeArgs, public_url: String) -> Settings {
         public_url,
         replace_after: args.replace_after.0,
         interval: args.interval,
+        rekey_after: args.rekey_after.0,
         claims_without_number: args.claims_without_number,
         local_accounts: !args.people.oidc.no_local_accounts,
     }

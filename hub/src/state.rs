@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) replace_after: Duration,
     /// Fixed seconds between syncs; none for the formula of the protocol.
     pub(crate) interval: Option<u32>,
+    /// How old an identity key becomes.
+    pub(crate) rekey_after: Duration,
     /// Whether a claim made before the host's first call lets it in without a number.
     pub(crate) claims_without_number: bool,
     /// Whether an admin without one-time codes may do nothing but set them up.

@@ -38,7 +38,7 @@ pub(super) fn identity(paths: &Paths, events: &Events, user_data: &str) -> Resul
     let identity = Identity::make(user_data)?;
     let kept = variables
         .context("this firmware keeps no variables")
-        .and_then(|it| it.write(SEED, BURIN, identity.pkcs8()));
+        .and_then(|it| it.write(SEED, BURIN, &identity.pkcs8()));
     if let Err(err) = kept {
         let err = err.context("until the disk holds it, a power cut loses the identity");
         events.report(EventKind::Note, "", &err);

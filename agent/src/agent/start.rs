@@ -233,7 +233,7 @@ pub(super) fn tell_names(
                 .to_owned(),
         )),
     }
-    let key = match KeyLabel::of(identity.thumbprint()) {
+    let key = match KeyLabel::of(&identity.thumbprint()) {
         Ok(key) => key,
         Err(err) => return events.note(format!("the key cannot be shown: {err}")),
     };
@@ -296,7 +296,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let data = UserData::default();
         let identity = Identity::make("").unwrap();
-        let again = Identity::from_pkcs8(identity.pkcs8(), "").unwrap();
+        let again = Identity::from_pkcs8(&identity.pkcs8(), "").unwrap();
         let id = id_of(&data, &identity, root.path());
         assert_eq!(id, id_of(&data, &again, root.path()));
         let other = Identity::make("").unwrap();

@@ -51,19 +51,20 @@ impl Link {
 
     /// Says where the hub is, when that is not where it was, and why the host looked elsewhere.
     fn tell_address(&self, memory: &mut Memory, address: String, missed: Option<&Problem>) {
-        if memory.address.as_ref() == Some(&address) {
+        let found = (address.clone(), missed.is_some());
+        if memory.found.as_ref() == Some(&found) {
             return;
         }
         if let Some(problem) = missed {
             self.events.note(format!(
                 "at the first of the hub's addresses: {problem}; it answers at {address}"
             ));
-        } else if memory.address.is_some() || address != self.settings.url {
+        } else if memory.found.is_some() || address != self.settings.url {
             self.events
                 .note(format!("the hub is at {address}, as its root says"));
         }
-        self.events.tell(&Fact::Hub(address.clone()));
-        memory.address = Some(address);
+        self.events.tell(&Fact::Hub(address));
+        memory.found = Some(found);
     }
 
     async fn greet_at(&self, address: &str) -> Result<(Client, Greeting), Problem> {

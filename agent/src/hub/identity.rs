@@ -3,15 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result, anyhow};
-use burin_api::dsse::PublicKey;
+use anyhow::{Context as _, Result};
 use burin_api::message::{KeyStore, RootDocument};
 use burin_api::token::Token;
 use burin_core::userdata;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
 
+use super::key::Key;
 use crate::context::{Hidden, Paths};
 use crate::machine::file;
 
@@ -32,18 +30,13 @@ pub struct Registration {
 /// The identity of this host. Clones share it.
 #[derive(Clone)]
 pub struct Identity {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    pkcs8: Hidden<Vec<u8>>,
-    pair: EcdsaKeyPair,
-    public: PublicKey,
-    thumbprint: String,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 struct State {
+    key: Arc<Key>,
+    /// Shall follow `key`; the hub may have taken it already.
+    next: Option<Arc<Key>>,
     registration: Registration,
     user_data: Hidden<String>,
     store: KeyStore,
@@ -52,7 +45,7 @@ struct State {
 impl fmt::Debug for Identity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Identity")
-            .field("thumbprint", &self.shared.thumbprint)
+            .field("thumbprint", &self.thumbprint())
             .finish_non_exhaustive()
     }
 }
@@ -66,12 +59,7 @@ impl Identity {
     /// # Errors
     /// When the kernel gives no randomness.
     pub fn make(user_data: &str) -> Result<Self> {
-        let pkcs8 =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                .map_err(|_| {
-                    anyhow!("making the identity key: the kernel gives no random bytes")
-                })?;
-        Self::from_pkcs8(pkcs8.as_ref(), user_data)
+        Ok(Self::of(Key::make()?, user_data))
     }
 
     /// A key that was kept.
@@ -79,27 +67,34 @@ impl Identity {
     /// # Errors
     /// When the bytes are no ECDSA P-256 key in PKCS#8.
     pub fn from_pkcs8(pkcs8: &[u8], user_data: &str) -> Result<Self> {
-        let pair = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            pkcs8,
-            &SystemRandom::new(),
-        )
-        .map_err(|err| anyhow!("reading the identity key: {err}"))?;
-        let public = PublicKey::EcdsaP256(hex::encode(pair.public_key().as_ref()));
-        let thumbprint = public.thumbprint()?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                pkcs8: Hidden(pkcs8.to_vec()),
-                pair,
-                public,
-                thumbprint,
-                state: Mutex::new(State {
-                    registration: Registration::default(),
-                    user_data: Hidden(user_data.to_owned()),
-                    store: KeyStore::Ram,
-                }),
-            }),
-        })
+        Ok(Self::of(Key::from_pkcs8(pkcs8)?, user_data))
+    }
+
+    fn of(key: Key, user_data: &str) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State {
+                key: Arc::new(key),
+                next: None,
+                registration: Registration::default(),
+                user_data: Hidden(user_data.to_owned()),
+                store: KeyStore::Ram,
+            })),
+        }
+    }
+
+    /// This identity with other user-data, of which nothing is ever written.
+    #[must_use]
+    pub fn in_ram(&self, user_data: &str) -> Self {
+        let state = self.lock();
+        Self {
+            state: Arc::new(Mutex::new(State {
+                key: Arc::clone(&state.key),
+                next: state.next.clone(),
+                registration: state.registration.clone(),
+                user_data: Hidden(user_data.to_owned()),
+                store: KeyStore::Ram,
+            })),
+        }
     }
 
     /// The identity on a mounted system partition, with its registration and user-data.
@@ -118,7 +113,13 @@ impl Identity {
             found.lock().registration = serde_json::from_slice(&bytes)
                 .with_context(|| format!("reading {}", paths.host().display()))?;
         }
-        found.lock().store = KeyStore::File;
+        // One that cannot be read is worth as much as none: another is made when the hub asks again.
+        let next = file::read_if_there(&paths.next_identity_key(), LIMIT)?;
+        let next = next.and_then(|bytes| Key::from_pkcs8(&bytes).ok());
+        let mut state = found.lock();
+        state.next = next.map(Arc::new);
+        state.store = KeyStore::File;
+        drop(state);
         Ok(Some(found))
     }
 
@@ -140,7 +141,7 @@ impl Identity {
         write_registration(paths, &state.registration)?;
         file::replace(
             &paths.identity_key(),
-            &self.shared.pkcs8.0,
+            state.key.pkcs8(),
             file::Mode::Private,
         )?;
         state.store = KeyStore::File;
@@ -175,38 +176,82 @@ impl Identity {
 
     /// The key in PKCS#8, for the firmware's variable only.
     #[must_use]
-    pub fn pkcs8(&self) -> &[u8] {
-        &self.shared.pkcs8.0
-    }
-
-    /// The public half.
-    #[must_use]
-    pub fn public_key(&self) -> &PublicKey {
-        &self.shared.public
+    pub fn pkcs8(&self) -> Vec<u8> {
+        self.key().pkcs8().to_vec()
     }
 
     /// Key ID of the public half.
     #[must_use]
-    pub fn thumbprint(&self) -> &str {
-        &self.shared.thumbprint
+    pub fn thumbprint(&self) -> String {
+        self.key().thumbprint().to_owned()
     }
 
-    /// Signs the bytes of an envelope.
+    /// The key in force.
+    pub(super) fn key(&self) -> Arc<Key> {
+        Arc::clone(&self.lock().key)
+    }
+
+    /// The key that shall follow, when there is one.
+    pub(super) fn next(&self) -> Option<Arc<Key>> {
+        self.lock().next.clone()
+    }
+
+    /// Makes the key that shall follow and keeps it beside the one in force, before anybody hears of
+    /// it. One that is there stays: the hub may know it.
     ///
     /// # Errors
-    /// When the kernel gives no randomness.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let signature = self.shared.pair.sign(&SystemRandom::new(), message);
-        let signature = signature.map_err(|_| anyhow!("signing with the identity key"))?;
-        Ok(signature.as_ref().to_vec())
+    /// When the system partition cannot be written.
+    pub(super) fn make_next(&self, paths: &Paths) -> Result<()> {
+        let mut state = self.lock();
+        if state.next.is_none() {
+            let key = Key::make()?;
+            let path = paths.next_identity_key();
+            file::replace(&path, key.pkcs8(), file::Mode::Private)?;
+            state.next = Some(Arc::new(key));
+        }
+        Ok(())
+    }
+
+    /// The hub took the next key: it is the one in force from now on, and the old one is erased.
+    ///
+    /// # Errors
+    /// When the system partition cannot be written. Unless it could only not be erased, both keys are
+    /// then there still.
+    pub(super) fn succeed(&self, paths: &Paths) -> Result<()> {
+        let mut state = self.lock();
+        let Some(next) = state.next.clone() else {
+            return Ok(());
+        };
+        let old = match state.store {
+            KeyStore::File => {
+                let (new, old) = (paths.next_identity_key(), paths.identity_key());
+                Some(file::supersede(&new, &old)?)
+            }
+            KeyStore::Ram | KeyStore::Tpm => None,
+        };
+        state.key = next;
+        state.next = None;
+        drop(state);
+        old.map_or(Ok(()), file::erase)
+            .context("erasing the old identity key")
+    }
+
+    /// Gives the next key up: the hub will never take it.
+    ///
+    /// # Errors
+    /// When the system partition cannot be written.
+    pub(super) fn drop_next(&self, paths: &Paths) -> Result<()> {
+        let mut state = self.lock();
+        if state.next.take().is_some() && state.store == KeyStore::File {
+            let path = paths.next_identity_key();
+            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Each change is one assignment: a panic elsewhere leaves no half of one.
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -283,6 +328,50 @@ mod tests {
     }
 
     #[test]
+    fn both_keys_are_kept_until_the_hub_took_the_new_one() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        std::fs::create_dir_all(&paths.system).unwrap();
+        let made = Identity::make("").unwrap();
+        made.keep(&paths).unwrap();
+        let first = made.thumbprint();
+        made.make_next(&paths).unwrap();
+        let next = made.next().unwrap().thumbprint().to_owned();
+        assert_ne!(next, first);
+        // A boot in between finds both, and makes no third one.
+        let found = Identity::find(&paths).unwrap().unwrap();
+        found.make_next(&paths).unwrap();
+        assert_eq!(found.thumbprint(), first);
+        assert_eq!(found.next().unwrap().thumbprint(), next);
+        let old = std::fs::File::open(paths.identity_key()).unwrap();
+        found.succeed(&paths).unwrap();
+        let found = Identity::find(&paths).unwrap().unwrap();
+        assert_eq!(found.thumbprint(), next);
+        assert!(found.next().is_none());
+        let left = std::io::read_to_string(old).unwrap();
+        assert!(left.len() > 100 && left.bytes().all(|it| it == 0));
+        assert!(!paths.next_identity_key().exists());
+    }
+
+    #[test]
+    fn a_next_key_that_the_hub_refuses_or_that_is_damaged_is_given_up() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        std::fs::create_dir_all(&paths.system).unwrap();
+        let made = Identity::make("").unwrap();
+        made.keep(&paths).unwrap();
+        made.make_next(&paths).unwrap();
+        made.drop_next(&paths).unwrap();
+        assert!(made.next().is_none() && !paths.next_identity_key().exists());
+        std::fs::write(paths.next_identity_key(), "half a k").unwrap();
+        let found = Identity::find(&paths).unwrap().unwrap();
+        assert!(found.next().is_none());
+        found.make_next(&paths).unwrap();
+        let again = Identity::find(&paths).unwrap().unwrap();
+        assert!(again.next().is_some());
+    }
+
+    #[test]
     fn no_secret_is_in_debug_output() {
         let secret = "BRN1-SECRET";
         let made = Identity::make(secret).unwrap();
@@ -296,9 +385,10 @@ mod tests {
     #[test]
     fn signatures_verify_with_the_public_key() {
         let made = Identity::make("").unwrap();
-        let key = match made.public_key() {
-            PublicKey::EcdsaP256(key) => hex::decode(key).unwrap(),
-            PublicKey::Ed25519(_) => unreachable!("an identity is ECDSA"),
+        let made = made.key();
+        let key = match made.public() {
+            burin_api::dsse::PublicKey::EcdsaP256(key) => hex::decode(key).unwrap(),
+            burin_api::dsse::PublicKey::Ed25519(_) => unreachable!("an identity is ECDSA"),
         };
         let signature = made.sign(b"message").unwrap();
         ring::signature::UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_FIXED, key)

@@ -18,6 +18,7 @@ use super::greet::Addresses;
 use super::identity::Identity;
 use super::messages;
 use super::problem::Problem;
+use super::rekey::Change;
 use super::session::{Keys, Session};
 use super::settings::{HubSettings, Introduction};
 use crate::context::Paths;
@@ -80,8 +81,10 @@ pub(super) struct Memory {
     failing_since: Option<Instant>,
     /// Etag of the pending answer that the screen shows.
     held: Option<String>,
-    /// Where the hub answered last.
-    pub(super) address: Option<String>,
+    /// The change of the identity key that is under way.
+    pub(super) rekey: Change,
+    /// Where the hub answered last, and whether it was to be elsewhere.
+    pub(super) found: Option<(String, bool)>,
 }
 
 impl Memory {
@@ -131,6 +134,12 @@ impl Link {
         let Some(host_uid) = self.identity.registration().host_uid else {
             return self.enroll(&client, &greeting, memory).await;
         };
+        if self.changes_key(memory) {
+            return self
+                .change_key(&client, &greeting, &host_uid, memory)
+                .await
+                .map(|()| Duration::ZERO);
+        }
         let mut session = self.open_session(&client, &greeting, &host_uid).await?;
         self.events.tell(&Fact::HubState(String::new()));
         loop {
@@ -140,6 +149,9 @@ impl Link {
                 other => other?,
             }
             memory.answered();
+            if self.prepares_key(&mut session, memory) {
+                return Ok(Duration::ZERO);
+            }
             self.rest(&session).await;
         }
     }
@@ -225,10 +237,13 @@ impl Link {
         Session::begin(keys, &greeting.root, host_uid, answer)
     }
 
-    /// A hub that was restored from an old backup may not know the host any more: register again,
-    /// with the same key.
+    /// A hub that was restored from an old backup may not know the host any more, or another key of
+    /// it: register again, with the same key.
     fn forget_if_unknown(&self, problem: &Problem) {
-        if matches!(problem.code(), "host_unknown" | "not_accepted") {
+        if matches!(
+            problem.code(),
+            "host_unknown" | "not_accepted" | "bad_signature"
+        ) {
             self.keep(|registration| registration.host_uid = None);
             self.word.send_modify(|word| word.accepted = false);
         }
@@ -268,6 +283,7 @@ impl Link {
         if let Some(secrets) = answer.secrets {
             self.secrets.send_replace(Arc::new(session.open(secrets)?));
         }
+        session.rekey = answer.rekey;
         self.keep_time(answer.time);
         self.word.send_modify(|word| {
             word.syncs += 1;

@@ -2,10 +2,11 @@
 
 use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::event::Event;
-use burin_api::message::{Enroll, OpenSession, Sync};
+use burin_api::message::{Enroll, OpenSession, Rekey, Sync};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
+use super::key::Key;
 use super::link::{LONG_POLL, Link};
 use super::problem::Problem;
 use super::session::Keys;
@@ -18,12 +19,13 @@ const EVENT_BYTES: usize = 32 * 1024;
 pub(super) fn enroll(link: &Link, nonce: &str, held: Option<String>) -> Result<Envelope, Problem> {
     let it = &link.introduction;
     let token = link.settings.token.as_ref().map(|token| &token.0);
+    let key = link.identity.key();
     let body = Enroll {
         nonce: nonce.to_owned(),
         host_id: it.host_id.clone(),
         host_id_source: it.host_id_source.clone(),
         evidence: it.evidence.clone(),
-        public_key: link.identity.public_key().clone(),
+        public_key: key.public().clone(),
         key_store: link.key_store(),
         boot_id: it.boot_id.clone(),
         mode: it.mode,
@@ -36,10 +38,7 @@ pub(super) fn enroll(link: &Link, nonce: &str, held: Option<String>) -> Result<E
         held,
     };
     let sealed = Envelope::seal::<_, anyhow::Error>(&body, |message| {
-        let mut signatures = vec![(
-            link.identity.thumbprint().to_owned(),
-            link.identity.sign(message)?,
-        )];
+        let mut signatures = vec![signature(&key, message)?];
         if let Some(token) = token {
             signatures.push((token.public_key().thumbprint()?, token.sign(message)));
         }
@@ -68,10 +67,34 @@ pub(super) fn session(
         agent: VERSION.to_owned(),
     };
     let sealed = Envelope::seal::<_, anyhow::Error>(&body, |message| {
-        let id = link.identity.thumbprint().to_owned();
-        Ok(vec![(id, link.identity.sign(message)?)])
+        Ok(vec![signature(&link.identity.key(), message)?])
     });
     sealed.map_err(unsigned)
+}
+
+/// Asks for another key in the place of the one in force.
+pub(super) fn rekey(
+    link: &Link,
+    nonce: &str,
+    host_uid: &str,
+    next: &Key,
+    reason: &str,
+) -> Result<Envelope, Problem> {
+    let body = Rekey {
+        nonce: nonce.to_owned(),
+        host_uid: host_uid.to_owned(),
+        public_key: next.public().clone(),
+        reason: reason.to_owned(),
+    };
+    let now = link.identity.key();
+    let sealed = Envelope::seal::<_, anyhow::Error>(&body, |message| {
+        Ok(vec![signature(&now, message)?, signature(next, message)?])
+    });
+    sealed.map_err(unsigned)
+}
+
+fn signature(key: &Key, message: &[u8]) -> anyhow::Result<(String, Vec<u8>)> {
+    Ok((key.thumbprint().to_owned(), key.sign(message)?))
 }
 
 pub(super) fn sync(body: &Sync, key: &Ed25519KeyPair, key_id: &str) -> Result<Envelope, Problem> {

@@ -3,10 +3,12 @@
 mod client;
 mod greet;
 pub mod identity;
+mod key;
 mod link;
 mod messages;
 mod pauses;
 mod problem;
+mod rekey;
 mod session;
 mod settings;
 mod tls;

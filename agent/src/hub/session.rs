@@ -36,6 +36,8 @@ pub(super) struct Session {
     pub(super) root: RootDocument,
     pub(super) sequence: u64,
     pub(super) next: Duration,
+    /// Why the hub wants another identity key.
+    pub(super) rekey: Option<String>,
     host_uid: String,
     sealing: PrivateKey,
     /// What the hub wants its secrets sealed to.
@@ -70,6 +72,7 @@ impl Session {
             root: root.clone(),
             sequence: 0,
             next: Duration::from_secs(answer.interval.into()),
+            rekey: None,
             host_uid: host_uid.to_owned(),
             sealing: keys.sealing,
             hub_key: hub_key.transpose().map_err(unusable)?,

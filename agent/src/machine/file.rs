@@ -56,6 +56,39 @@ pub fn replace_with(
     sync_folder(folder)
 }
 
+/// Puts the file `new` into the place of `old` in the same folder. After a power cut one of the two is
+/// there, whole. Returns what was `old`, for [`erase`].
+///
+/// # Errors
+/// When either is missing or the folder cannot be written.
+pub fn supersede(new: &Path, old: &Path) -> Result<File> {
+    let doing = || {
+        format!(
+            "putting {} into the place of {}",
+            new.display(),
+            old.display()
+        )
+    };
+    let before = OpenOptions::new()
+        .write(true)
+        .open(old)
+        .with_context(doing)?;
+    fs::rename(new, old).with_context(doing)?;
+    sync_folder(old.parent().with_context(doing)?)?;
+    Ok(before)
+}
+
+/// Overwrites a file that has no name any more. What a disk's own wear levelling keeps of it is out of
+/// reach.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn erase(mut file: File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
+}
+
 fn write_new(
     path: &Path,
     mode: Mode,

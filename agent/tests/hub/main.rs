@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod clocks;
+mod crash;
+mod rekey;
 mod support;
 mod trust;
 
@@ -74,7 +76,7 @@ async fn a_restarted_host_needs_no_second_use_of_its_token() {
     first.until("accepted", |word| word.accepted).await;
     drop(first);
     // As after a power cut: the key was kept, what the hub said was not.
-    let again = Identity::from_pkcs8(identity.pkcs8(), "").unwrap();
+    let again = Identity::from_pkcs8(&identity.pkcs8(), "").unwrap();
     let mut second = Host::start(hub.settings(Some(&token)), &again, "boot-2");
     second
         .until("accepted again", |word| word.accepted && word.syncs > 0)
@@ -179,7 +181,7 @@ async fn without_a_token_the_screen_shows_what_a_person_needs_and_the_decision_a
         "{shown:?}"
     );
     let listed = hub.client(&["host", "list"]);
-    let label = burin_api::claim::KeyLabel::of(identity.thumbprint()).unwrap();
+    let label = burin_api::claim::KeyLabel::of(&identity.thumbprint()).unwrap();
     let key = label.to_string();
     assert_eq!(listed[0]["key"], key);
 

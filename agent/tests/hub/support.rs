@@ -13,7 +13,7 @@ use burin::hub::{HubSettings, Identity, Introduction, Link, Report, Word};
 use burin::machine::clock::{Clock, Kernel};
 use burin::machine::route;
 use burin_api::host::Evidence;
-use burin_api::message::{Mode, Observed, Phase};
+use burin_api::message::{KeyStore, Mode, Observed, Phase};
 use burin_api::token::Token;
 use burin_core::userdata;
 use tokio::sync::watch;
@@ -286,6 +286,12 @@ impl Host {
         assert!(waited.is_ok(), "never {what}; the host said {lines:#?}");
     }
 
+    /// Waits until the host has another key than this, and has synced with it.
+    pub(crate) async fn until_key_is_not(&mut self, identity: &Identity, thumbprint: &str) {
+        self.until("another key", |_| identity.thumbprint() != thumbprint)
+            .await;
+    }
+
     /// Waits until the host notes something.
     pub(crate) async fn note(&self, part: &str) {
         let mut changes = self.events.changes();
@@ -330,5 +336,43 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// The system partition of a host, with its identity.
+pub(crate) struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of(identity: &Identity) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        std::fs::create_dir_all(&paths.system).unwrap();
+        identity.keep(&paths).unwrap();
+        Self(folder)
+    }
+
+    /// Of a host that was let in by a token and synced, and is off now.
+    pub(crate) async fn joined(hub: &Hub) -> Self {
+        let identity = Identity::make("").unwrap();
+        let mut host = Host::start(hub.settings(Some(&hub.token())), &identity, "boot-1");
+        host.until("synced", |word| word.syncs > 0).await;
+        Self::of(&identity)
+    }
+
+    /// The root of the host's files.
+    pub(crate) fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The identity as the next boot finds it.
+    pub(crate) fn identity(&self) -> Identity {
+        let found = Identity::find(&Paths::under(self.0.path())).unwrap();
+        let found = found.unwrap();
+        assert_eq!(found.store(), KeyStore::File);
+        found
+    }
+
+    pub(crate) fn boot(&self, settings: HubSettings, identity: &Identity, boot: &str) -> Host {
+        Host::on(self.0.path(), settings, identity, boot)
     }
 }

@@ -316,6 +316,9 @@ pub struct SyncAnswer {
     /// Present only when the host's session has a sealing key and holds others.
     #[serde(default)]
     pub secrets: Option<SealedSecrets>,
+    /// Why the host shall change its identity key now: `asked`, `leaked` or `age`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rekey: Option<String>,
 }
 
 /// Any refusal, with HTTP status 4xx or 5xx. Signed like every answer.

@@ -15,7 +15,7 @@ use super::{Body, read, view};
 use crate::clock;
 use crate::db::hosts::HostRow;
 use crate::db::{assignments, audit, hosts, profiles, to_json};
-use crate::registration::decide::{Decision, decide};
+use crate::registration::decide::{Decision, Why, decide};
 use crate::state::Hub;
 
 /// Where a page of a list begins.
@@ -173,7 +173,7 @@ pub(crate) async fn label(
 }
 
 /// `approve` or `deny` a pending host, `revoke` or `retire` an accepted one, `release` one from
-/// quarantine. An approval names the key that stands on the host's screen.
+/// quarantine, `rekey` (or `rekey-leaked`) to have an accepted one change its identity key. An approval names the key that stands on the host's screen.
 #[utoipa::path(post, path = "/api/v1/hosts/{host}/{action}",
     params(("host" = String, Path), ("action" = String, Path)),
     request_body = Option<ActRequest>,
@@ -213,6 +213,8 @@ pub(crate) async fn change(
         "release" => Decision::Release {
             machine: &asked.machine,
         },
+        "rekey" => Decision::Rekey(Why::Asked),
+        "rekey-leaked" => Decision::Rekey(Why::Leaked),
         _ => return Err(Problem::not_found(format!("there is no action `{action}`"))),
     };
     decide(hub, &actor.name, uid, decision).await

@@ -299,6 +299,9 @@ pub(crate) struct HostInfo {
     /// Label of its identity key, as the host's screen shows it.
     #[serde(default)]
     pub(crate) key: String,
+    /// Why it was asked to change that key; empty when it was not, or has done it.
+    #[serde(default)]
+    pub(crate) rekey: String,
     /// None while it is not accepted.
     #[serde(default)]
     pub(crate) admission: Option<AdmissionInfo>,

@@ -50,6 +50,7 @@ fn info(host: HostRow, beside: Beside, heard_since: i64) -> sqlx::Result<HostInf
         host_id_source: host.host_id_source,
         state: host.state,
         reason: host.reason,
+        rekey: host.rekey,
         token_id: host.token_id,
         key: beside
             .key

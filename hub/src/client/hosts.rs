@@ -126,6 +126,17 @@ pub(crate) enum HostCommand {
         #[arg(long, value_name = "HARDWARE")]
         machine: String,
     },
+    /// Have an installed host make another identity key.
+    #[command(
+        after_help = "Example:\n  burin-hub --data ./hub host rekey 4D43-BPQZ-XXWD-6PRN --leaked"
+    )]
+    Rekey {
+        /// The host's ID or uid.
+        host: String,
+        /// Somebody else may have the key of now: its session ends at once.
+        #[arg(long)]
+        leaked: bool,
+    },
 }
 
 pub(super) async fn run(
@@ -183,6 +194,11 @@ pub(super) async fn run(
             };
             return act(client, &host, "release", asked, output).await;
         }
+        HostCommand::Rekey {
+            host,
+            leaked: false,
+        } => (host, "rekey"),
+        HostCommand::Rekey { host, leaked: true } => (host, "rekey-leaked"),
     };
     act(client, &host, action, ActRequest::default(), output).await
 }
@@ -290,6 +306,9 @@ fn text(host: &HostInfo) -> String {
     );
     text.push_str(&single(&line));
     text.push_str(&format!("key {}\n", host.key));
+    if !host.rekey.is_empty() {
+        text.push_str(&format!("was asked for another key ({})\n", host.rekey));
+    }
     if let Some(admission) = &host.admission {
         let line = format!(
             "let in by {} {}, {} at {}\n",

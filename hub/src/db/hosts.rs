@@ -22,6 +22,8 @@ pub(crate) struct HostRow {
     pub(crate) accepted_at: Option<i64>,
     pub(crate) settled: i64,
     pub(crate) address: String,
+    /// Why it shall change its identity key; empty while it need not.
+    pub(crate) rekey: String,
 }
 
 /// One identity key.
@@ -214,8 +216,38 @@ pub(crate) async fn note_replacement(
     Ok(done.rows_affected() == 1)
 }
 
-/// Retires every active key of a host.
+/// Wants a host to change its identity key.
+pub(crate) async fn ask_rekey(conn: &mut Connection, uid: &str, why: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE host SET rekey = $2 WHERE uid = $1")
+        .bind(uid)
+        .bind(why)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The same for a host whose key was made before `before`. One whose key was copied cannot prove who
+/// changes it.
+pub(crate) async fn ask_rekey_of_age(
+    conn: &mut Connection,
+    uid: &str,
+    before: i64,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE host SET rekey = 'age' WHERE uid = $1 AND rekey = '' AND EXISTS (SELECT 1 \
+         FROM host_key WHERE host_uid = $1 AND state = 'active' AND created_at < $2) \
+         AND NOT EXISTS (SELECT 1 FROM machine WHERE host_uid = $1 AND chosen = 1)",
+    )
+    .bind(uid)
+    .bind(before)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Retires every active key of a host; what it was asked to do is done with that.
 pub(crate) async fn replace_keys(conn: &mut Connection, uid: &str) -> sqlx::Result<()> {
+    ask_rekey(conn, uid, "").await?;
     sqlx::query("UPDATE host_key SET state = 'replaced' WHERE host_uid = $1 AND state = 'active'")
         .bind(uid)
         .execute(conn)

@@ -312,6 +312,7 @@ impl<'a> Caller<'a> {
             accepted_at: None,
             settled: 0,
             address: self.ip.to_string(),
+            rekey: String::new(),
         })
     }
 }

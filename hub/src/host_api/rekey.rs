@@ -9,7 +9,7 @@ use super::said;
 use super::session::admitted;
 use crate::clock;
 use crate::db::hosts::{self, KeyRow};
-use crate::db::{audit, from_json, machines, sessions, to_json};
+use crate::db::{Connection, audit, from_json, machines, sessions, to_json};
 use crate::state::Hub;
 
 pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer, Refused> {
@@ -43,11 +43,8 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer,
         .take(uid, now)
         .map_err(Refused::limited)?;
     admitted(&host.state)?;
-    if key.thumbprint != thumbprint && machines::chosen(&mut tx, uid).await?.is_some() {
-        // The copy has the key, too, and could lock the host out.
-        let message = "the key of this host was copied, so it cannot prove who changes it; install the \
-                       host anew to give it another one";
-        return Err(Refused::new(StatusCode::FORBIDDEN, "quarantined", message).after(900));
+    if key.thumbprint != thumbprint {
+        not_copied(&mut tx, uid).await?;
     }
     let answer = RekeyAnswer {
         host_uid: uid.to_owned(),
@@ -70,8 +67,25 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer,
         state: "active".to_owned(),
     };
     hosts::insert_key(&mut tx, &row, now).await?;
-    audit::record(&mut tx, uid, "host.rekey by itself", uid, now).await?;
+    audit::record(&mut tx, uid, &action(&host.rekey), uid, now).await?;
     tx.commit().await?;
     hub.wake();
     Ok(answer)
+}
+
+/// The copy has the key, too, and could lock the host out.
+async fn not_copied(conn: &mut Connection, uid: &str) -> Result<(), Refused> {
+    if machines::chosen(conn, uid).await?.is_none() {
+        return Ok(());
+    }
+    let message = "the key of this host was copied, so it cannot prove who changes it; install the \
+                   host anew to give it another one";
+    Err(Refused::new(StatusCode::FORBIDDEN, "quarantined", message).after(900))
+}
+
+fn action(asked: &str) -> String {
+    match asked {
+        "" => "host.rekey by itself".to_owned(),
+        why => format!("host.rekey by itself, {why}"),
+    }
 }

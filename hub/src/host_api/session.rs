@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::StatusCode;
 use burin_api::dsse::{Envelope, PublicKey};
-use burin_api::message::{OpenSession, SessionAnswer};
+use burin_api::message::{KeyStore, OpenSession, SessionAnswer};
 use burin_seal::PublicKey as SealingKey;
 
 use super::refusal::Refused;
@@ -65,6 +65,7 @@ pub(super) async fn answer(
         return Err(other_machine());
     }
 
+    ask_if_old(hub, &mut tx, &asked, now).await?;
     let row = row(&asked, key.thumbprint, now)?;
     let before = sessions::newest(&mut tx, &host.uid).await?;
     if takes_turns(&before, &row) {
@@ -85,6 +86,20 @@ pub(super) async fn answer(
         time: clock::wire(now),
         sealing_key: Some(hub.vault.sealing.public().to_string()),
     })
+}
+
+/// Wants another key of a host whose key is too old, unless that ends with the installation anyhow.
+async fn ask_if_old(
+    hub: &Hub,
+    conn: &mut Connection,
+    asked: &OpenSession,
+    now: i64,
+) -> sqlx::Result<()> {
+    if asked.key_store == KeyStore::Ram {
+        return Ok(());
+    }
+    let age = i64::try_from(hub.settings.rekey_after.as_millis()).unwrap_or(i64::MAX);
+    hosts::ask_rekey_of_age(conn, &asked.host_uid, now.saturating_sub(age)).await
 }
 
 /// The host's key of now, which signed the request.

@@ -83,6 +83,8 @@ pub(super) async fn answer(
         desired,
         next: next(hub, asked.phase, now).await?,
         events_stored: stored,
+        // A key in RAM ends with the installation anyhow.
+        rekey: Some(host.rekey).filter(|why| !why.is_empty() && session.key_store != "ram"),
         time: clock::wire(now),
         secrets,
     })

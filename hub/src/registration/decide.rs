@@ -1,4 +1,4 @@
-//! What people decide about a host: approve, deny, revoke, retire, release.
+//! What people decide about a host: approve, deny, revoke, retire, release, rekey.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,9 @@ use super::preauth::KEY_FORM;
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::hosts::{self, HostRow, KeyRow};
-use crate::db::{Connection, Writing, audit, from_json, preauths, sessions, to_json, tokens};
+use crate::db::{
+    Connection, Writing, audit, from_json, machines, preauths, sessions, to_json, tokens,
+};
 use crate::host_api::{said_by, same_machine};
 use crate::state::Hub;
 
@@ -29,6 +31,25 @@ pub(crate) enum Decision<'a> {
     /// Say which of the machines with the host's key is the host, by the beginning of its hardware
     /// digest. Ends a quarantine.
     Release { machine: &'a str },
+    /// Have it change its identity key.
+    Rekey(Why),
+}
+
+/// Why a person wants a host to change its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Asked,
+    /// Somebody else may have it.
+    Leaked,
+}
+
+impl Why {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Leaked => "leaked",
+        }
+    }
 }
 
 impl Decision<'_> {
@@ -39,6 +60,7 @@ impl Decision<'_> {
             Self::Revoke => "revoke",
             Self::Retire => "retire",
             Self::Release { .. } => "release",
+            Self::Rekey(_) => "rekey",
         }
     }
 }
@@ -65,6 +87,10 @@ pub(crate) async fn decide(
             let wrong = approve(&mut tx, actor, &host, key, now).await;
             return finish(hub, tx, wrong).await;
         }
+        (Decision::Rekey(why), "accepted") => {
+            let wrong = ask_rekey(&mut tx, actor, uid, why, now).await;
+            return finish(hub, tx, wrong).await;
+        }
         (Decision::Deny, "pending") => ("rejected", "denied"),
         (Decision::Revoke, "accepted" | "quarantined") => ("revoked", ""),
         (Decision::Retire, "accepted" | "quarantined") => ("retired", ""),
@@ -84,6 +110,29 @@ pub(crate) async fn decide(
     let action = format!("host.{}", decision.name());
     audit::record(&mut tx, actor, &action, &format!("{uid}{detail}"), now).await?;
     finish(hub, tx, Ok(())).await
+}
+
+async fn ask_rekey(
+    conn: &mut Connection,
+    actor: &str,
+    uid: &str,
+    why: Why,
+    now: i64,
+) -> Result<(), Problem> {
+    if machines::chosen(conn, uid).await?.is_some() {
+        let detail = format!(
+            "the key of host {uid} was copied, so it cannot prove who changes it; retire it and install \
+             it anew"
+        );
+        return Err(Problem::refused(detail));
+    }
+    hosts::ask_rekey(conn, uid, why.name()).await?;
+    if why == Why::Leaked {
+        // The host opens another one, and hears of it there.
+        sessions::end_all(conn, uid, now).await?;
+    }
+    let action = format!("host.rekey.{}", why.name());
+    Ok(audit::record(conn, actor, &action, uid, now).await?)
 }
 
 /// Commits also what was refused: the audit log shall hold it.

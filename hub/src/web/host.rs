@@ -214,6 +214,7 @@ fn sentence(done: &str) -> &'static str {
         "retire" => "The host was retired; its host ID is free for another key.",
         "revoke" => "The host was revoked; its key is never accepted again.",
         "release" => "The host is this machine now; others with its key are turned away.",
+        "rekey" => "The host makes another key at its next sync.",
         "labels" => "The labels were kept.",
         "assignment" => "The profile was assigned.",
         "claimed" => "The host is yours.",
@@ -246,7 +247,17 @@ fn actions(state: &str) -> Vec<Action> {
             action("approve", "Approve", "primary", ""),
             action("deny", "Deny", "danger", ""),
         ],
-        "accepted" => vec![retire, revoke],
+        "accepted" => vec![
+            action(
+                "rekey",
+                "Change key",
+                "",
+                "The host makes another identity key at its next sync. It keeps its name, its \
+                 assignment and its history.",
+            ),
+            retire,
+            revoke,
+        ],
         "quarantined" => vec![retire, revoke],
         _ => Vec::new(),
     }

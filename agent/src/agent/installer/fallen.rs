@@ -71,8 +71,7 @@ pub(super) fn find(paths: &Paths, found: &[Found], user_data: &str) -> Result<Op
             return Ok(None);
         };
         // It stays in RAM: whatever the hub says now, nothing is written to the host's disk.
-        let identity = Identity::from_pkcs8(kept.pkcs8(), user_data)?;
-        identity.register(paths, |it| *it = kept.registration())?;
+        let identity = kept.in_ram(user_data);
         let words = LastWords::find(at).ok().flatten();
         let why = why(words, &generations::all(&there)?, &entries);
         Ok(Some(Fallen { identity, why }))

@@ -137,6 +137,7 @@ pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
         tls_cert: None,
         tls_key: None,
         replace_after: Span(Duration::from_secs(600)),
+        rekey_after: Span(Duration::from_secs(365 * 24 * 3600)),
         interval: None,
         claims_without_number: false,
         webhook: None,
@@ -148,7 +149,7 @@ pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
     }
 }
 
-fn client(ca: &Path, from: Option<Ipv4Addr>) -> reqwest::Client {
+pub(crate) fn client(ca: &Path, from: Option<Ipv4Addr>) -> reqwest::Client {
     let ca = std::fs::read(ca).unwrap();
     reqwest::Client::builder()
         .tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap())
