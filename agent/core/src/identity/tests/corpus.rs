@@ -110,3 +110,65 @@ fn what_is_plugged_in_later_changes_no_id() {
         );
     }
 }
+
+/// The values of a DMI field that stand in boxes where `source` was passed over.
+fn junk_of(source: &str, field: &str) -> Vec<String> {
+    let refused = |it: &&Fixture| it.skipped.iter().any(|why| why.starts_with(source));
+    let corpus = corpus();
+    let values = corpus.iter().filter(refused);
+    let values = values.filter_map(|it| it.dmi.get(field).cloned().flatten());
+    let values: std::collections::BTreeSet<_> = values.collect();
+    values.into_iter().collect()
+}
+
+/// Every mixture of what makers leave in the firmware of all their boxes, under the names of these.
+fn junk_boxes(vendor: &str, product: &str) -> Vec<HostFacts> {
+    let mut boxes = Vec::new();
+    for uuid in junk_of("smbios-uuid", "product_uuid") {
+        for serial in junk_of("product-serial", "product_serial") {
+            for board in junk_of("board-serial", "board_serial") {
+                let value = |name: &str| match name {
+                    "sys_vendor" | "board_vendor" => Some(vendor.to_owned()),
+                    "product_name" | "board_name" => Some(product.to_owned()),
+                    "product_uuid" => Some(uuid.clone()),
+                    "product_serial" => Some(serial.clone()),
+                    "board_serial" => Some(board.clone()),
+                    _ => None,
+                };
+                boxes.push(HostFacts {
+                    dmi: dmi(&value),
+                    ..HostFacts::default()
+                });
+            }
+        }
+    }
+    boxes
+}
+
+#[test]
+fn junk_never_gives_two_machines_one_id() {
+    let corpus = corpus();
+    let name = |it: &Fixture, field: &str| it.dmi.get(field).cloned().flatten();
+    let names: std::collections::BTreeSet<_> = corpus
+        .iter()
+        .filter_map(|it| Some((name(it, "sys_vendor")?, name(it, "product_name")?)))
+        .collect();
+    let boxes: Vec<_> = names
+        .iter()
+        .flat_map(|(vendor, product)| junk_boxes(vendor, product))
+        .collect();
+    assert!(boxes.len() >= 200, "{}", boxes.len());
+    for facts in boxes {
+        let (one, other) = (plainly(&facts, [1; 16]), plainly(&facts, [2; 16]));
+        assert_eq!(one.source, Source::Random, "{facts:?}");
+        assert_ne!(one.id, other.id, "{facts:?}");
+        let with = |mac: &str| {
+            let mut facts = facts.clone();
+            facts.links.push(nic("eth0", mac, LinkBus::Onboard));
+            plainly(&facts, [1; 16])
+        };
+        let (one, other) = (with("00:25:90:00:00:01"), with("00:25:90:00:00:02"));
+        assert_eq!(one.source, Source::Mac, "{facts:?}");
+        assert_ne!(one.id, other.id, "{facts:?}");
+    }
+}
