@@ -19,6 +19,8 @@ pub(crate) const FILE: &str = "secrets.key";
 const SEED: usize = 32;
 /// What the keys are derived for.
 const CREDENTIALS: &[u8] = b"burin hub: credentials of registries";
+const SCREENS: &[u8] = b"burin hub: codes and numbers on screens";
+const CODES: &[u8] = b"burin hub: finding codes";
 const SEALING: &[u8] = b"burin hub: what hosts seal to it";
 
 /// Seals texts that only this hub has to read.
@@ -71,6 +73,9 @@ impl Locker {
 pub(crate) struct Vault {
     /// For credentials of registries.
     pub(crate) credentials: Locker,
+    /// For codes and numbers on the screens of hosts.
+    pub(crate) screens: Locker,
+    codes: hmac::Key,
     /// For what hosts seal to this hub.
     pub(crate) sealing: PrivateKey,
 }
@@ -96,8 +101,16 @@ impl Vault {
         let key = |purpose| hmac::sign(&seed, purpose);
         Ok(Self {
             credentials: Locker::new(key(CREDENTIALS).as_ref()).context("deriving a key")?,
+            screens: Locker::new(key(SCREENS).as_ref()).context("deriving a key")?,
+            codes: hmac::Key::new(hmac::HMAC_SHA256, key(CODES).as_ref()),
             sealing: PrivateKey::derive(key(SEALING).as_ref()),
         })
+    }
+
+    /// By what the database finds a code: codes are short, so that a hash without a key would be
+    /// tried out in seconds.
+    pub(crate) fn code_hash(&self, code: &str) -> String {
+        hex::encode(hmac::sign(&self.codes, code.as_bytes()))
     }
 }
 

@@ -18,13 +18,13 @@ pub(crate) struct ClaimRow {
     pub(crate) expires_at: i64,
 }
 
-/// What stands on the screen of a pending host.
+/// What stands on the screen of a pending host, as `registration::challenge` seals it.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct ChallengeRow {
     pub(crate) host_uid: String,
-    pub(crate) code: String,
+    pub(crate) code_hash: String,
+    pub(crate) shown: String,
     pub(crate) expires_at: i64,
-    pub(crate) number: i64,
     pub(crate) tries: i64,
 }
 
@@ -98,14 +98,14 @@ pub(crate) async fn challenge(
         .await
 }
 
-/// The pending host that shows this code now.
+/// The pending host that shows the code with this hash now.
 pub(crate) async fn by_code(
     conn: &mut Connection,
-    code: &str,
+    code_hash: &str,
     now: i64,
 ) -> sqlx::Result<Option<ChallengeRow>> {
-    sqlx::query_as("SELECT * FROM challenge WHERE code = $1 AND expires_at > $2")
-        .bind(code)
+    sqlx::query_as("SELECT * FROM challenge WHERE code_hash = $1 AND expires_at > $2")
+        .bind(code_hash)
         .bind(now)
         .fetch_optional(conn)
         .await
@@ -115,13 +115,13 @@ pub(crate) async fn by_code(
 pub(crate) async fn put_challenge(conn: &mut Connection, row: &ChallengeRow) -> sqlx::Result<bool> {
     end_challenge(conn, &row.host_uid).await?;
     let done = sqlx::query(
-        "INSERT INTO challenge (host_uid, code, expires_at, number, tries) \
+        "INSERT INTO challenge (host_uid, code_hash, shown, expires_at, tries) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
     )
     .bind(&row.host_uid)
-    .bind(&row.code)
+    .bind(&row.code_hash)
+    .bind(&row.shown)
     .bind(row.expires_at)
-    .bind(row.number)
     .bind(row.tries)
     .execute(conn)
     .await?;
@@ -132,12 +132,12 @@ pub(crate) async fn put_challenge(conn: &mut Connection, row: &ChallengeRow) -> 
 pub(crate) async fn set_number(
     conn: &mut Connection,
     uid: &str,
-    number: i64,
+    shown: &str,
     tries: i64,
 ) -> sqlx::Result<()> {
-    sqlx::query("UPDATE challenge SET number = $2, tries = $3 WHERE host_uid = $1")
+    sqlx::query("UPDATE challenge SET shown = $2, tries = $3 WHERE host_uid = $1")
         .bind(uid)
-        .bind(number)
+        .bind(shown)
         .bind(tries)
         .execute(conn)
         .await?;

@@ -15,6 +15,7 @@ use crate::db::preauths::PreauthRow;
 use crate::db::tokens::TokenRow;
 use crate::db::{self, Connection, audit, from_json, live, to_json};
 use crate::registration::{accept, challenge};
+use crate::vault::Vault;
 
 const PENDING_PER_HOST_ID: i64 = 20;
 const PENDING_PER_HUB: i64 = 10_000;
@@ -150,6 +151,7 @@ impl<'a> Caller<'a> {
         &self,
         conn: &mut Connection,
         verdict: Verdict,
+        vault: &Vault,
     ) -> Result<EnrollAnswer, Refused> {
         match verdict {
             Verdict::Already { uid } => {
@@ -161,7 +163,7 @@ impl<'a> Caller<'a> {
                 reason,
                 message,
                 wait,
-            } => self.wait(conn, reason, message, wait).await,
+            } => self.wait(conn, vault, reason, message, wait).await,
             Verdict::Replace { uid } => self.replace(conn, uid).await,
             Verdict::Admit(by) => {
                 let by = self.admission(conn, by).await?;
@@ -176,6 +178,7 @@ impl<'a> Caller<'a> {
     async fn wait(
         &self,
         conn: &mut Connection,
+        vault: &Vault,
         reason: &'static str,
         message: String,
         wait: Option<u32>,
@@ -195,7 +198,7 @@ impl<'a> Caller<'a> {
         if reason == "quarantined" {
             return Ok(answer);
         }
-        let row = challenge::ensure(conn, &uid, self.now).await?;
+        let shown = challenge::ensure(conn, vault, &uid, self.now).await?;
         if let EnrollAnswer::Pending {
             code,
             code_lifetime,
@@ -204,10 +207,10 @@ impl<'a> Caller<'a> {
             ..
         } = &mut answer
         {
-            *code = Some(code::shown(&row.code));
-            *code_lifetime = u32::try_from((row.expires_at - self.now) / 1000).unwrap_or(0);
-            *match_number = u8::try_from(row.number).ok();
-            *etag = Some(challenge::etag(reason, &row));
+            *code = Some(code::shown(&shown.code));
+            *code_lifetime = u32::try_from((shown.expires_at - self.now) / 1000).unwrap_or(0);
+            *match_number = u8::try_from(shown.number).ok();
+            *etag = Some(challenge::etag(reason, &shown));
         }
         Ok(answer)
     }

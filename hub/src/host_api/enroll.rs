@@ -14,7 +14,7 @@ use super::caller::{self, Caller};
 use super::refusal::Refused;
 use super::said;
 use crate::clock;
-use crate::db::{claims, from_json, hosts, tokens};
+use crate::db::{from_json, hosts, tokens};
 use crate::registration::challenge;
 use crate::state::Hub;
 
@@ -71,7 +71,7 @@ pub(super) async fn answer(
     hosts::forget_expired(&mut tx, now - EXPIRED_KEPT).await?;
     let mut caller = Caller::new(&enroll, token.as_ref(), ip.to_canonical(), now)?;
     let verdict = caller.judge(&mut tx, hub.settings.replace_after).await?;
-    let answer = caller.carry_out(&mut tx, verdict).await?;
+    let answer = caller.carry_out(&mut tx, verdict, &hub.vault).await?;
     tx.commit().await?;
     let news_for_others = caller.is_new() || matches!(answer, EnrollAnswer::Accepted { .. });
     let print = caller.thumbprint;
@@ -155,8 +155,8 @@ async fn is_shown(
     let Some((Known::Key { uid, state, .. }, _)) = known else {
         return Ok(false);
     };
-    let shown = claims::challenge(&mut conn, &uid).await?;
-    let now = shown.map(|row| challenge::etag(reason, &row));
+    let shown = challenge::shown(&mut conn, &hub.vault, &uid).await?;
+    let now = shown.map(|shown| challenge::etag(reason, &shown));
     Ok(state == "pending" && now.as_deref() == etag)
 }
 

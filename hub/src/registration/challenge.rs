@@ -6,6 +6,7 @@ use burin_api::code;
 use crate::db::Connection;
 use crate::db::claims::{self, ChallengeRow};
 use crate::secret::{random, sha256};
+use crate::vault::Vault;
 
 /// How long a code is shown, milliseconds.
 const CODE_LIFETIME: i64 = 15 * 60_000;
@@ -16,52 +17,118 @@ const GUESSES: usize = 5;
 /// Milliseconds.
 const WINDOW: i64 = 10 * 60_000;
 
+/// What stands on the screen of a pending host.
+#[derive(Debug)]
+pub(crate) struct Challenge {
+    pub(crate) host_uid: String,
+    pub(crate) code: String,
+    pub(crate) number: i64,
+    pub(crate) expires_at: i64,
+    /// Wrong numbers since the number was drawn.
+    pub(crate) tries: i64,
+}
+
+impl Challenge {
+    fn seal(&self, vault: &Vault) -> anyhow::Result<ChallengeRow> {
+        let shown = format!("{} {}", self.code, self.number);
+        Ok(ChallengeRow {
+            host_uid: self.host_uid.clone(),
+            code_hash: vault.code_hash(&self.code),
+            shown: vault.screens.seal(&self.host_uid, shown.as_bytes())?,
+            expires_at: self.expires_at,
+            tries: self.tries,
+        })
+    }
+
+    /// None when it was sealed with another key: then another one is drawn.
+    fn open(row: ChallengeRow, vault: &Vault) -> Option<Self> {
+        let shown = vault.screens.open(&row.host_uid, &row.shown)?;
+        let (code, number) = std::str::from_utf8(&shown).ok()?.split_once(' ')?;
+        Some(Self {
+            code: code.to_owned(),
+            number: number.parse().ok()?,
+            host_uid: row.host_uid,
+            expires_at: row.expires_at,
+            tries: row.tries,
+        })
+    }
+}
+
+/// The challenge that a host was given last.
+pub(crate) async fn shown(
+    conn: &mut Connection,
+    vault: &Vault,
+    uid: &str,
+) -> sqlx::Result<Option<Challenge>> {
+    let row = claims::challenge(conn, uid).await?;
+    Ok(row.and_then(|row| Challenge::open(row, vault)))
+}
+
+/// The uid of the pending host that shows this code now.
+pub(crate) async fn host_with(
+    conn: &mut Connection,
+    vault: &Vault,
+    code: &str,
+    now: i64,
+) -> sqlx::Result<Option<String>> {
+    let row = claims::by_code(conn, &vault.code_hash(code), now).await?;
+    Ok(row.map(|row| row.host_uid))
+}
+
 /// The challenge that a host shows; drawn anew when there is none or its time is over.
 pub(crate) async fn ensure(
     conn: &mut Connection,
+    vault: &Vault,
     uid: &str,
     now: i64,
-) -> anyhow::Result<ChallengeRow> {
-    if let Some(row) = claims::challenge(conn, uid).await?
-        && row.expires_at > now
+) -> anyhow::Result<Challenge> {
+    if let Some(held) = shown(conn, vault, uid).await?
+        && held.expires_at > now
     {
-        return Ok(row);
+        return Ok(held);
     }
     // 10,000 codes of 25 thousand million: a second draw is rare, a fourth does not happen.
     for _ in 0..8 {
         let Some(code) = code::draw(random()?) else {
             continue;
         };
-        let row = ChallengeRow {
+        let drawn = Challenge {
             host_uid: uid.to_owned(),
             code,
             expires_at: now + CODE_LIFETIME,
             number: draw_number(None)?,
             tries: 0,
         };
-        if claims::put_challenge(conn, &row).await? {
-            return Ok(row);
+        if claims::put_challenge(conn, &drawn.seal(vault)?).await? {
+            return Ok(drawn);
         }
     }
     Err(anyhow!("no free code was found for host {uid}"))
 }
 
 /// What names reason, code and number: a host returns it to ask for anything newer.
-pub(crate) fn etag(reason: &str, row: &ChallengeRow) -> String {
-    let said = format!("{reason}\0{}\0{}", row.code, row.number);
+pub(crate) fn etag(reason: &str, shown: &Challenge) -> String {
+    let said = format!("{reason}\0{}\0{}", shown.code, shown.number);
     sha256(said.as_bytes())[..16].to_owned()
 }
 
 /// Counts a wrong number. Returns how many tries are left before another number is drawn.
-pub(crate) async fn wrong_number(conn: &mut Connection, row: &ChallengeRow) -> anyhow::Result<i64> {
-    let tries = row.tries + 1;
-    if tries < TRIES {
-        claims::set_number(conn, &row.host_uid, row.number, tries).await?;
-        return Ok(TRIES - tries);
+pub(crate) async fn wrong_number(
+    conn: &mut Connection,
+    vault: &Vault,
+    mut shown: Challenge,
+) -> anyhow::Result<i64> {
+    shown.tries += 1;
+    if shown.tries == TRIES {
+        shown.number = draw_number(Some(shown.number))?;
+        shown.tries = 0;
     }
-    let number = draw_number(Some(row.number))?;
-    claims::set_number(conn, &row.host_uid, number, 0).await?;
-    Ok(0)
+    let row = shown.seal(vault)?;
+    claims::set_number(conn, &row.host_uid, &row.shown, row.tries).await?;
+    Ok(match row.tries {
+        0 => 0,
+        tries => TRIES - tries,
+    })
 }
 
 /// 10 to 99, and not the one before.

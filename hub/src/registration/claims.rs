@@ -86,7 +86,7 @@ pub(crate) async fn by_code(hub: &Hub, account: &str, typed: &str) -> Result<Cla
     let mut tx = hub.db.begin().await?;
     may_guess(&mut tx, account, now).await?;
     let found = match code::typed(typed) {
-        Some(code) => claims::by_code(&mut tx, &code, now).await?,
+        Some(code) => challenge::host_with(&mut tx, &hub.vault, &code, now).await?,
         None => None,
     };
     let Some(found) = found else {
@@ -96,7 +96,7 @@ pub(crate) async fn by_code(hub: &Hub, account: &str, typed: &str) -> Result<Cla
         let detail = "no host shows this code now; read it again, codes change every 15 minutes";
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_code", detail));
     };
-    let host = hosts::get(&mut tx, &found.host_uid)
+    let host = hosts::get(&mut tx, &found)
         .await?
         .ok_or_else(|| anyhow::anyhow!("the host of a challenge is gone"))?;
     open_to_claims(&mut tx, &host).await?;
@@ -137,9 +137,9 @@ pub(crate) async fn confirm(
     open_to_claims(&mut tx, &host).await?;
     unblocked(&host)?;
     may_guess(&mut tx, account, now).await?;
-    let shown = challenge::ensure(&mut tx, &host.uid, now).await?;
+    let shown = challenge::ensure(&mut tx, &hub.vault, &host.uid, now).await?;
     if shown.number != number {
-        let left = challenge::wrong_number(&mut tx, &shown).await?;
+        let left = challenge::wrong_number(&mut tx, &hub.vault, shown).await?;
         challenge::guessed_wrong(&mut tx, account, now).await?;
         audit::record(&mut tx, account, "claim.wrong_number", &host.uid, now).await?;
         tx.commit().await?;

@@ -12,7 +12,7 @@ pub(crate) struct Codes(totp_rs::Totp);
 
 impl Codes {
     /// Reads the seed of a page that shows one.
-    fn read(page: &str) -> (String, Self) {
+    pub(crate) fn read(page: &str) -> (String, Self) {
         let sealed = between(page, "name=\"sealed\" value=\"", "\"");
         let seed = between(page, "<code class=\"key\">", "<").replace(' ', "");
         (sealed, Self::of(&seed))
@@ -32,13 +32,13 @@ impl Codes {
     }
 }
 
-fn between(text: &str, before: &str, after: &str) -> String {
+pub(crate) fn between(text: &str, before: &str, after: &str) -> String {
     let rest = text.split(before).nth(1).unwrap();
     rest.split(after).next().unwrap().to_owned()
 }
 
 /// The recovery codes that a page shows.
-fn recovery(page: &Page) -> Vec<String> {
+pub(crate) fn recovery(page: &Page) -> Vec<String> {
     assert_eq!(page.status, 200, "{}", page.text);
     let shown = between(&page.text, "<pre id=\"secret\" class=\"secret\">", "</pre>");
     let codes: Vec<String> = shown.lines().map(str::to_owned).collect();

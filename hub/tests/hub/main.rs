@@ -8,6 +8,7 @@
 
 mod abuse;
 mod admission;
+mod canaries;
 mod claims;
 mod codes;
 mod commands;

@@ -24,7 +24,7 @@ async fn transfer(command: &str, place: &Place, file: &Path) -> Output {
     program.output().await.unwrap()
 }
 
-async fn must(command: &str, place: &Place, file: &Path) {
+pub(crate) async fn must(command: &str, place: &Place, file: &Path) {
     let done = transfer(command, place, file).await;
     let error = String::from_utf8(done.stderr).unwrap();
     assert!(done.status.success(), "{command}: {error}");

@@ -55,7 +55,7 @@ async fn again(site: &Site, host: &mut Host, before: &SyncAnswer) -> SyncAnswer 
     host.sync(site, &body).await.unwrap()
 }
 
-async fn give(site: &Site, registry: &str, password: &str) -> (u16, Value) {
+pub(crate) async fn give(site: &Site, registry: &str, password: &str) -> (u16, Value) {
     let path = format!("/api/v1/registries/{registry}/credentials");
     let body = json!({ "username": USER, "password": password });
     site.ask(Method::PUT, &path, Some(body)).await
@@ -224,7 +224,7 @@ async fn a_sealing_key_that_seals_nothing_opens_no_session() {
 }
 
 /// A host that has sent its kubeconfig.
-async fn with_kubeconfig(site: &Site) -> (Host, String) {
+pub(crate) async fn with_kubeconfig(site: &Site) -> (Host, String) {
     let (mut host, uid, key) = sealing(site, json!({})).await;
     let context = context(site, &host, &uid, Purpose::Kubeconfig);
     let key: burin_seal::PublicKey = key.parse().unwrap();
