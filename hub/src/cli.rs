@@ -4,6 +4,7 @@
 
 mod people;
 mod span;
+mod stop;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ pub struct ServeArgs {
     pub database: Place,
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where hosts reach the hub; the listening address when absent.
+    /// Where hosts reach the hub; when absent the one of the last start, else the listening address.
     pub public_url: Option<String>,
     /// A certificate of the operator's own, with its key.
     pub tls_cert: Option<PathBuf>,
@@ -101,6 +102,8 @@ pub struct ServeArgs {
     pub people: PeopleOptions,
     /// What a caller may hold of the listener.
     pub patience: Patience,
+    /// ISOs that others are made of.
+    pub iso: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -110,7 +113,7 @@ struct ServeOptions {
     listen: SocketAddr,
     #[command(flatten)]
     database: DatabaseOptions,
-    /// Where hosts and people reach the hub; goes into the certificate and into user-data.
+    /// Where hosts and people reach the hub, for its certificate and user-data. It is remembered.
     #[arg(long, value_name = "https://HOST:PORT")]
     public_url: Option<String>,
     /// Certificate chain in PEM, instead of one made here.
@@ -138,6 +141,9 @@ struct ServeOptions {
     claims_without_number: bool,
     #[command(flatten)]
     people: PeopleOptions,
+    /// ISO of `burin-iso build`, to make ISOs of with this hub in them; one of each architecture.
+    #[arg(long, value_name = "FILE")]
+    iso: Vec<PathBuf>,
 }
 
 /// Which database; the SQLite file of the data folder when nothing is said.
@@ -277,11 +283,12 @@ async fn serve_until_stopped(
         interval: options.interval,
         webhook: options.webhook,
         claims_without_number: options.claims_without_number,
+        iso: options.iso,
         people: options.people,
         patience: Patience::of_this_process()?,
     };
     // Before it is ready: a signal that comes right after the ready line must be seen.
-    let stop = stop_signal()?;
+    let stop = stop::signal()?;
     let running = serve::start(&args).await?;
     announce(&running.ready, json)?;
     running.until(stop).await
@@ -315,6 +322,9 @@ fn announce(ready: &serve::Ready, json: bool) -> anyhow::Result<()> {
             "certificate for clients and hosts: {}",
             ready.ca.display()
         )?;
+        if let Some(warning) = &ready.warning {
+            writeln!(out, "warning: {warning}")?;
+        }
         let root = &ready.root;
         writeln!(out, "root: {root}")?;
         if ready.unprotected {
@@ -326,18 +336,6 @@ fn announce(ready: &serve::Ready, json: bool) -> anyhow::Result<()> {
     }
     out.flush()?;
     Ok(())
-}
-
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 #[cfg(test)]

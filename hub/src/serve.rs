@@ -18,6 +18,7 @@ use crate::db::people::PersonRow;
 use crate::db::{self, Db, accounts, audit, owner};
 use crate::files::{self, Readers};
 use crate::heartbeats::{Census, Heartbeats};
+use crate::isos::Isos;
 use crate::keys::HubKeys;
 use crate::limit::Limits;
 use crate::nonce::Nonces;
@@ -29,7 +30,7 @@ use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
 use crate::vault::Vault;
-use crate::{admin, clock, host_api, listen, metrics, people, web, webhook};
+use crate::{admin, clock, host_api, listen, metrics, people, public_url, web, webhook};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
 pub(crate) const ADMIN_FILE: &str = "admin.json";
@@ -56,6 +57,9 @@ pub struct Ready {
     pub unprotected: bool,
     /// File with the authority's certificate.
     pub ca: PathBuf,
+    /// Why hosts will not reach it, perhaps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// Contents of [`ADMIN_FILE`].
@@ -149,22 +153,19 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     let folder = &args.data;
     make_private(folder)?;
     let lock = lock(folder)?;
-    let listener = std::net::TcpListener::bind(args.listen)
-        .with_context(|| format!("listening on {}", args.listen))?;
+    let isos = Isos::open(&args.iso)?;
+    let listener = listen_on(args.listen)?;
     listener
         .set_nonblocking(true)
         .context("preparing the listener")?;
     let listen = listener
         .local_addr()
         .context("asking for the own address")?;
-    let url = match &args.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("https://{listen}"),
-    };
-    let tls = tls(args, &url, listen)?;
     let keys = HubKeys::load_or_create(folder)?;
     let db = Db::open(&args.database).await?;
     own(&db, &keys, folder).await?;
+    let (url, warning) = public_url::decide(&db, args.public_url.as_deref(), listen).await?;
+    let tls = tls(args, &url, listen)?;
     let admin_password = first_admin(&db).await?;
     write_admin_file(&db, folder, listen, &tls).await?;
 
@@ -176,6 +177,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         root: keys.pin.clone(),
         unprotected: keys.root.unprotected,
         ca: folder.join(certificate::CA),
+        warning,
     };
     let hub = Arc::new(Hub {
         db: db.clone(),
@@ -189,6 +191,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         ca_pem: tls.ca_pem.clone(),
         started_at: clock::now_ms(),
         changed: tokio::sync::watch::Sender::new(0),
+        isos,
         seed_key: SeedKey::load_or_create(folder)?,
         vault: Vault::load_or_create(folder)?,
         matchers: tokio::sync::watch::Sender::new(0),
@@ -217,6 +220,22 @@ fn settings(args: &ServeArgs, public_url: String) -> Settings {
         claims_without_number: args.claims_without_number,
         local_accounts: !args.people.oidc.no_local_accounts,
     }
+}
+
+fn listen_on(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    std::net::TcpListener::bind(address).map_err(|err| {
+        let advice = match err.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; another program listens there: end it, or give another --listen"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "; ports below 1024 are for root: give another --listen"
+            }
+            std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+            _ => "",
+        };
+        anyhow::anyhow!("listening on {address}: {err}{advice}")
+    })
 }
 
 fn tls(args: &ServeArgs, url: &str, listen: SocketAddr) -> anyhow::Result<Tls> {

@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::db::Db;
 use crate::heartbeats::{Census, Heartbeats};
+use crate::isos::Isos;
 use crate::keys::HubKeys;
 use crate::limit::Limits;
 use crate::nonce::Nonces;
@@ -49,6 +50,8 @@ pub(crate) struct Hub {
     pub(crate) started_at: i64,
     /// Counts changes of what hosts shall be; wakes those who wait in a long poll.
     pub(crate) changed: watch::Sender<u64>,
+    /// What ISOs are made of.
+    pub(crate) isos: Isos,
     /// Seals the seeds of one-time codes.
     pub(crate) seed_key: SeedKey,
     /// Opens credentials of registries and what hosts seal to this hub.

@@ -21,6 +21,7 @@ const SEED: usize = 32;
 const CREDENTIALS: &[u8] = b"burin hub: credentials of registries";
 const SCREENS: &[u8] = b"burin hub: codes and numbers on screens";
 const CODES: &[u8] = b"burin hub: finding codes";
+const ISOS: &[u8] = b"burin hub: user-data of ISOs";
 const SEALING: &[u8] = b"burin hub: what hosts seal to it";
 
 /// Seals texts that only this hub has to read.
@@ -76,6 +77,8 @@ pub(crate) struct Vault {
     /// For codes and numbers on the screens of hosts.
     pub(crate) screens: Locker,
     codes: hmac::Key,
+    /// For user-data of ISOs that wait to be fetched.
+    pub(crate) isos: Locker,
     /// For what hosts seal to this hub.
     pub(crate) sealing: PrivateKey,
 }
@@ -103,6 +106,7 @@ impl Vault {
             credentials: Locker::new(key(CREDENTIALS).as_ref()).context("deriving a key")?,
             screens: Locker::new(key(SCREENS).as_ref()).context("deriving a key")?,
             codes: hmac::Key::new(hmac::HMAC_SHA256, key(CODES).as_ref()),
+            isos: Locker::new(key(ISOS).as_ref()).context("deriving a key")?,
             sealing: PrivateKey::derive(key(SEALING).as_ref()),
         })
     }

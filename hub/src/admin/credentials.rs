@@ -44,13 +44,23 @@ pub(crate) async fn put(
     Path(host): Path<String>,
     body: Body<CredentialRequest>,
 ) -> Result<StatusCode, Problem> {
-    let asked = read(body)?;
-    if let Some(fault) = fault(&asked) {
+    keep(&hub, &actor, &host, &read(body)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Keeps the credentials of a listed registry; pages use it too.
+pub(crate) async fn keep(
+    hub: &Hub,
+    actor: &Actor,
+    host: &str,
+    asked: &CredentialRequest,
+) -> Result<(), Problem> {
+    if let Some(fault) = fault(asked) {
         return Err(Problem::bad_input(fault));
     }
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    let listed = registries::get(&mut tx, &host)
+    let listed = registries::get(&mut tx, host)
         .await?
         .ok_or_else(|| Problem::not_found(format!("registry `{host}` is not listed")))?;
     if listed.plain_http != 0 {
@@ -60,13 +70,7 @@ pub(crate) async fn put(
         )));
     }
     let password = asked.password.reveal();
-    let row = seal(
-        &hub.vault.credentials,
-        &host,
-        &asked.username,
-        password,
-        now,
-    )?;
+    let row = seal(&hub.vault.credentials, host, &asked.username, password, now)?;
     credentials::put(&mut tx, &row).await?;
     let object = format!("{host} {}", asked.username);
     audit::record(
@@ -79,7 +83,7 @@ pub(crate) async fn put(
     .await?;
     tx.commit().await?;
     hub.wake();
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 /// Forgets the credentials of a registry; hosts forget them with their next sync.
@@ -90,8 +94,14 @@ pub(crate) async fn remove(
     Extension(actor): Extension<Actor>,
     Path(host): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    forget(&hub, &actor, &host).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets the credentials of a registry; pages use it too.
+pub(crate) async fn forget(hub: &Hub, actor: &Actor, host: &str) -> Result<(), Problem> {
     let mut tx = hub.db.begin().await?;
-    if !credentials::remove(&mut tx, &host).await? {
+    if !credentials::remove(&mut tx, host).await? {
         return Err(Problem::not_found(format!(
             "the hub has no credentials of a registry `{host}`"
         )));
@@ -101,11 +111,11 @@ pub(crate) async fn remove(
         &mut tx,
         &actor.name,
         "registry.credentials.remove",
-        &host,
+        host,
         now,
     )
     .await?;
     tx.commit().await?;
     hub.wake();
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }

@@ -3,10 +3,11 @@
 pub(crate) mod audit;
 pub(crate) mod auth;
 mod claims;
-mod credentials;
+pub(crate) mod credentials;
 mod events;
 pub(crate) mod hosts;
 pub(crate) mod hub;
+pub(crate) mod isos;
 pub(crate) mod keys;
 mod kubeconfigs;
 mod openapi;
@@ -65,6 +66,7 @@ fn sight(routes: Routes) -> Routes {
         .add("GET", "/api/v1/tokens", get(tokens::list))
         .add("GET", "/api/v1/preauths", get(preauths::list))
         .add("GET", "/api/v1/registries", get(registries::list))
+        .add("GET", "/api/v1/isos", get(isos::list))
         .add("GET", "/api/v1/profiles", get(profiles::list))
         .add(
             "GET",
@@ -81,6 +83,8 @@ fn operation(routes: Routes) -> Routes {
         .asking(Access::Api(Permission::Operate))
         .add("POST", "/api/v1/tokens", post(tokens::create))
         .add("POST", "/api/v1/tokens/{id}/revoke", post(tokens::revoke))
+        .add("POST", "/api/v1/isos", post(isos::create))
+        .add("GET", "/api/v1/isos/{id}", get(isos::fetch))
         .add("POST", "/api/v1/preauths", post(preauths::create))
         .add("DELETE", "/api/v1/preauths/{id}", delete(preauths::remove))
         .add("POST", "/api/v1/profiles", post(profiles::publish))

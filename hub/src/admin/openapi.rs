@@ -5,8 +5,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
-    audit, claims, credentials, events, hosts, hub, keys, kubeconfigs, people, preauths, profiles,
-    registries, tokens,
+    audit, claims, credentials, events, hosts, hub, isos, keys, kubeconfigs, people, preauths,
+    profiles, registries, tokens,
 };
 
 #[derive(Debug, OpenApi)]
@@ -20,6 +20,9 @@ use super::{
         hub::change_password,
         hub::show,
         show,
+        isos::list,
+        isos::create,
+        isos::fetch,
         tokens::list,
         tokens::create,
         tokens::revoke,

@@ -87,7 +87,17 @@ pub(crate) async fn put(
     body: Body<RegistryEntry>,
 ) -> Result<Json<RegistryEntry>, Problem> {
     let entry = read(body)?;
-    if let Some(fault) = fault(&entry) {
+    list_one(&hub, &actor, &entry).await?;
+    Ok(Json(entry))
+}
+
+/// Lists a registry; pages use it too.
+pub(crate) async fn list_one(
+    hub: &Hub,
+    actor: &Actor,
+    entry: &RegistryEntry,
+) -> Result<(), Problem> {
+    if let Some(fault) = fault(entry) {
         return Err(Problem::bad_input(fault));
     }
     let row = RegistryRow {
@@ -116,7 +126,7 @@ pub(crate) async fn put(
     )
     .await?;
     tx.commit().await?;
-    Ok(Json(entry))
+    Ok(())
 }
 
 /// Takes a registry off the list. Published versions keep what they were published with.
@@ -127,9 +137,15 @@ pub(crate) async fn remove(
     Extension(actor): Extension<Actor>,
     Path(host): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    take_off(&hub, &actor, &host).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a registry off the list; pages use it too.
+pub(crate) async fn take_off(hub: &Hub, actor: &Actor, host: &str) -> Result<(), Problem> {
     let mut tx = hub.db.begin().await?;
-    credentials::remove(&mut tx, &host).await?;
-    if !registries::remove(&mut tx, &host).await? {
+    credentials::remove(&mut tx, host).await?;
+    if !registries::remove(&mut tx, host).await? {
         return Err(Problem::not_found(format!(
             "registry `{host}` is not listed"
         )));
@@ -138,10 +154,10 @@ pub(crate) async fn remove(
         &mut tx,
         &actor.name,
         "registry.remove",
-        &host,
+        host,
         clock::now_ms(),
     )
     .await?;
     tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }

@@ -123,6 +123,34 @@ pub(crate) async fn make(
     })
 }
 
+/// A token that somebody typed, if it is one of this hub and lets hosts in now.
+pub(crate) async fn usable(hub: &Hub, text: &str) -> Result<Token, Problem> {
+    let token = Token::parse(text).map_err(|err| Problem::bad_input(err.to_string()))?;
+    let mut conn = hub.db.reader().acquire().await?;
+    let row = tokens::get(&mut conn, token.id()).await?;
+    let known = to_json(&token.public_key())?;
+    let Some(row) = row.filter(|row| row.public_key == known) else {
+        let detail = format!("token {} was not made by this hub", token.id());
+        return Err(Problem::bad_input(detail));
+    };
+    let state = info(&row, clock::now_ms())?.state;
+    if let Some(why) = over(&state) {
+        let detail = format!("token {} {why}; make a new one", row.id);
+        return Err(Problem::bad_input(detail));
+    }
+    Ok(token)
+}
+
+/// Why a token in this state lets nobody in; none when it does.
+pub(crate) fn over(state: &str) -> Option<&'static str> {
+    match state {
+        "revoked" => Some("was revoked"),
+        "expired" => Some("has expired"),
+        "used" => Some("is used up"),
+        _ => None,
+    }
+}
+
 /// Ends a token. Hosts that it let in stay.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", params(("id" = String, Path)),
     responses((status = 200, body = TokenInfo), (status = 404, body = Problem)))]
@@ -138,7 +166,11 @@ pub(crate) async fn revoke(
 pub(crate) async fn end(hub: &Hub, actor: &Actor, id: &str) -> Result<TokenInfo, Problem> {
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    let missing = || Problem::not_found(format!("no token has the id `{id}`"));
+    let missing = || match id.len() {
+        0..=8 => Problem::not_found(format!("no token has the id `{id}`")),
+        // It may be a whole token, which is not for a log or a screen.
+        _ => Problem::not_found("no token has this id; it is the 8 digits after BRN1-"),
+    };
     if !tokens::revoke(&mut tx, id, now).await? {
         return Err(missing());
     }

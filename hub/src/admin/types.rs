@@ -156,6 +156,48 @@ pub(crate) struct TokenInfo {
     pub(crate) requires_approval: bool,
 }
 
+/// An ISO that the hub makes others of.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct IsoBase {
+    /// `amd64` or `arm64`.
+    pub(crate) arch: String,
+    /// Version of burin in it.
+    pub(crate) version: String,
+    pub(crate) kernel: String,
+    pub(crate) bytes: u64,
+    /// Room for user-data, bytes.
+    pub(crate) area: u64,
+}
+
+/// What shall be in an ISO beside the hub's address and root.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IsoRequest {
+    /// Needed when the hub has ISOs for more than one.
+    pub(crate) arch: Option<String>,
+    /// A token of this hub.
+    #[schema(value_type = Option<String>)]
+    pub(crate) token: Option<Secret>,
+    /// A token to be made for this ISO; it is shown nowhere.
+    pub(crate) new_token: Option<TokenRequest>,
+    /// Further user-data, YAML, without a hub or a token.
+    pub(crate) user_data: Option<String>,
+}
+
+/// An ISO that waits to be fetched.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct IsoMade {
+    pub(crate) id: String,
+    /// What to call it.
+    pub(crate) file: String,
+    pub(crate) arch: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+    /// Of the token that is in it.
+    pub(crate) token_id: Option<String>,
+    pub(crate) expires_at: i64,
+}
+
 /// A registry that hub and hosts may talk to.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

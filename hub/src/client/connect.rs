@@ -1,13 +1,15 @@
 //! The way to the hub: whose certificate, whose rights.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Connection;
+use super::isos::Piece;
 use super::pin;
 use crate::admin::problem::Problem;
 use crate::admin::types::{LoginAnswer, LoginRequest};
@@ -39,6 +41,19 @@ impl Failure {
             Self::Input(_) => 2,
             Self::Refused(problem) if problem.code == "bad_input" => 2,
             Self::Refused(_) | Self::Other(_) => 1,
+        }
+    }
+
+    /// Puts the file's name before what is wrong in it.
+    pub(crate) fn naming(self, file: &Path) -> Self {
+        match self {
+            Self::Refused(mut problem) => {
+                for error in &mut problem.errors {
+                    *error = format!("{}:{error}", file.display());
+                }
+                Self::Refused(problem)
+            }
+            other => other,
         }
     }
 }
@@ -87,10 +102,14 @@ impl Client {
     fn beside(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join(ADMIN_FILE);
         let text = std::fs::read_to_string(&path).map_err(|err| {
-            Failure::Input(format!(
-                "reading {}: {err}; start the hub once with this --data, or use --hub URL",
-                path.display()
-            ))
+            let advice = match err.kind() {
+                ErrorKind::PermissionDenied => {
+                    "it is for the user who runs the hub alone: become that user, or use --hub URL \
+                     with a login of your own"
+                }
+                _ => "start the hub once with this --data, or use --hub URL",
+            };
+            Failure::Input(format!("reading {}: {err}; {advice}", path.display()))
         })?;
         let file: AdminFile = serde_json::from_str(&text)
             .map_err(|err| Failure::Input(format!("reading {}: {err}", path.display())))?;
@@ -134,6 +153,37 @@ impl Client {
         Ok(())
     }
 
+    /// Fetches a file, or the rest of one, and hands every chunk on as it comes.
+    pub(crate) async fn fetch(
+        &self,
+        path: &str,
+        piece: &Piece<'_>,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut request = self.http.get(format!("{}{path}", self.url));
+        if piece.from > 0 {
+            request = request
+                .header(header::RANGE, format!("bytes={}-", piece.from))
+                .header(header::IF_RANGE, piece.tag);
+        }
+        let request = request.bearer_auth(self.bearer.reveal());
+        let lost = |err| unreachable(&self.url, err);
+        let mut answer = request.send().await.map_err(lost)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let bytes = answer.bytes().await.map_err(lost)?;
+            return Err(refused(&self.url, status, &bytes));
+        }
+        if !piece.follows(status) {
+            let text = "the hub has another file than the one whose rest is missing; begin anew";
+            return Err(Failure::Input(text.to_owned()));
+        }
+        while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+            take(&chunk).map_err(|err| Failure::Input(format!("writing what came: {err}")))?;
+        }
+        Ok(())
+    }
+
     async fn send<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -166,21 +216,33 @@ impl Client {
     }
 }
 
+/// What to say when no answer came.
+fn unreachable(url: &str, err: reqwest::Error) -> Failure {
+    let advice = match (err.is_connect(), err.is_timeout()) {
+        (true, _) => ": is it running, and is this its address and certificate?",
+        (_, true) => ": it takes too long",
+        _ => "",
+    };
+    Failure::Other(anyhow::Error::from(err).context(format!("asking the hub at {url}{advice}")))
+}
+
 /// Sends and gives the body of a 2xx answer.
 async fn answer(url: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
-    let unreachable =
-        |err| Failure::Other(anyhow::Error::from(err).context(format!("asking the hub at {url}")));
-    let answer = request.send().await.map_err(unreachable)?;
+    let answer = request.send().await.map_err(|err| unreachable(url, err))?;
     let status = answer.status();
-    let bytes = answer.bytes().await.map_err(unreachable)?;
+    let bytes = answer.bytes().await.map_err(|err| unreachable(url, err))?;
     if status.is_success() {
         return Ok(bytes.to_vec());
     }
-    match serde_json::from_slice::<Problem>(&bytes) {
-        Ok(problem) => Err(Failure::Refused(Box::new(problem))),
-        Err(_) => Err(Failure::Other(anyhow::anyhow!(
+    Err(refused(url, status, &bytes))
+}
+
+fn refused(url: &str, status: reqwest::StatusCode, bytes: &[u8]) -> Failure {
+    match serde_json::from_slice::<Problem>(bytes) {
+        Ok(problem) => Failure::Refused(Box::new(problem)),
+        Err(_) => Failure::Other(anyhow::anyhow!(
             "the hub at {url} answered {status}; is this a burin hub of the same version?"
-        ))),
+        )),
     }
 }
 

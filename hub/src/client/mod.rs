@@ -2,6 +2,7 @@
 
 mod connect;
 mod hosts;
+mod isos;
 mod output;
 mod people;
 mod pin;
@@ -73,6 +74,9 @@ pub(crate) enum ClientCommand {
     /// Who did what.
     #[command(subcommand)]
     Audit(people::AuditCommand),
+    /// ISOs that bring hosts to this hub.
+    #[command(subcommand)]
+    Iso(isos::IsoCommand),
     /// Print a user-data file that brings a host to this hub.
     UserData(user_data::UserDataCommand),
 }
@@ -112,6 +116,7 @@ async fn carry_out(
         ClientCommand::Password => people::password(&client, output).await,
         ClientCommand::ApiKey(command) => people::api_key(&client, command, output).await,
         ClientCommand::Audit(command) => people::audit(&client, command, output).await,
+        ClientCommand::Iso(command) => isos::run(&client, command, output).await,
         ClientCommand::UserData(command) => user_data::run(&client, command, output).await,
     }
 }

@@ -1,21 +1,27 @@
 //! What is printed: JSON for programs, columns for people.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use burin_core::display::{disturbs, plain};
 use serde::Serialize;
 
 use super::connect::Failure;
 
+/// Between two lines of progress.
+const BETWEEN: Duration = Duration::from_secs(1);
+
 /// Where results go.
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// When progress was shown last.
+    shown: Option<Instant>,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, shown: None }
     }
 
     /// Prints a result: as JSON, or what `text` makes of it.
@@ -33,6 +39,23 @@ impl Output {
         writeln!(out, "{}", shown.trim_end())
             .and_then(|()| out.flush())
             .map_err(|err| Failure::Other(anyhow::Error::from(err).context("printing the result")))
+    }
+
+    /// Says how far something is, in bytes, on standard error: once a second, and at its end.
+    pub(crate) fn progress(&mut self, what: &str, done: u64, total: u64) {
+        let due = self.shown.is_none_or(|at| at.elapsed() >= BETWEEN);
+        if !due && done < total {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        if self.json {
+            eprintln!(
+                "{}",
+                serde_json::json!({ "progress": what, "done": done, "total": total })
+            );
+        } else {
+            eprintln!("{what}: {} of {} MiB", done >> 20, total >> 20);
+        }
     }
 
     /// Says why it did not work, on standard error.

@@ -22,7 +22,8 @@ pub(crate) enum ProfileCommand {
     /// Show one version and what it was resolved to.
     #[command(after_help = "Example:\n  burin-hub --data ./hub profile show retail@1.4.0 --json")]
     Show {
-        /// NAME@VERSION
+        /// NAME for the version published last, or NAME@VERSION.
+        #[arg(value_name = "NAME[@VERSION]")]
         profile: String,
     },
 }
@@ -40,7 +41,7 @@ pub(super) async fn run(
             let info: ProfileInfo = client
                 .post("/api/v1/profiles", &request)
                 .await
-                .map_err(|failure| naming(failure, &file))?;
+                .map_err(|failure| failure.naming(&file))?;
             output.show(&info, |info| {
                 format!("{}@{} is published", info.name, info.version)
             })
@@ -64,11 +65,10 @@ pub(super) async fn run(
             })
         }
         ProfileCommand::Show { profile } => {
-            let (name, version) = profile.split_once('@').ok_or_else(|| {
-                Failure::Input(format!(
-                    "`{profile}` is not NAME@VERSION; see `profile list`"
-                ))
-            })?;
+            let (name, version) = match profile.split_once('@') {
+                Some((name, version)) => (name.to_owned(), version.to_owned()),
+                None => newest(client, profile).await?,
+            };
             let path = format!("/api/v1/profiles/{name}/{version}");
             let detail: ProfileDetail = client.get(&path).await?;
             output.show(&detail, text)
@@ -76,17 +76,17 @@ pub(super) async fn run(
     }
 }
 
-/// Puts the file's name before what is wrong in it.
-fn naming(failure: Failure, file: &std::path::Path) -> Failure {
-    match failure {
-        Failure::Refused(mut problem) => {
-            for error in &mut problem.errors {
-                *error = format!("{}:{error}", file.display());
-            }
-            Failure::Refused(problem)
-        }
-        other => other,
-    }
+/// The version of a profile that was published last.
+async fn newest(client: &Client, name: String) -> Result<(String, String), Failure> {
+    // The oldest of each name stands first.
+    let infos: Vec<ProfileInfo> = client.get("/api/v1/profiles").await?;
+    let found = infos.into_iter().rfind(|info| info.name == name);
+    let found = found.ok_or_else(|| {
+        Failure::Input(format!(
+            "no profile is called `{name}`; see `burin-hub profile list`"
+        ))
+    })?;
+    Ok((found.name, found.version))
 }
 
 fn text(detail: &ProfileDetail) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use burin_api::token::Token;
 use clap::{Args, Subcommand};
 
 use super::connect::{Client, Failure};
@@ -15,7 +16,7 @@ pub(crate) enum TokenCommand {
     #[command(
         after_help = "Example:\n  burin-hub --data ./hub token create --uses 10 --expires 7d --profile retail --label site=oslo"
     )]
-    Create(CreateToken),
+    Create(NewToken),
     /// List tokens, without their secret part.
     #[command(after_help = "Example:\n  burin-hub --data ./hub token list --json")]
     List,
@@ -27,8 +28,9 @@ pub(crate) enum TokenCommand {
     },
 }
 
+/// What a new token is good for.
 #[derive(Debug, Args)]
-pub(crate) struct CreateToken {
+pub(crate) struct NewToken {
     /// How many hosts may use it.
     #[arg(long, default_value_t = 1, value_name = "N")]
     uses: u32,
@@ -49,6 +51,19 @@ pub(crate) struct CreateToken {
     requires_approval: bool,
 }
 
+impl NewToken {
+    pub(super) fn request(&self) -> TokenRequest {
+        TokenRequest {
+            uses: Some(self.uses),
+            lifetime: Some(self.expires.0.as_secs()),
+            profile: self.profile.clone(),
+            labels: self.label.iter().cloned().collect::<BTreeMap<_, _>>(),
+            networks: self.network.clone(),
+            requires_approval: self.requires_approval,
+        }
+    }
+}
+
 pub(super) fn label(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .filter(|(key, _)| !key.is_empty())
@@ -63,15 +78,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match command {
         TokenCommand::Create(args) => {
-            let request = TokenRequest {
-                uses: Some(args.uses),
-                lifetime: Some(args.expires.0.as_secs()),
-                profile: args.profile,
-                labels: args.label.into_iter().collect::<BTreeMap<_, _>>(),
-                networks: args.network,
-                requires_approval: args.requires_approval,
-            };
-            let created: TokenCreated = client.post("/api/v1/tokens", &request).await?;
+            let created: TokenCreated = client.post("/api/v1/tokens", &args.request()).await?;
             output.show(&created, |created| created.token.reveal().to_owned())
         }
         TokenCommand::List => {
@@ -82,6 +89,8 @@ pub(super) async fn run(
             })
         }
         TokenCommand::Revoke { id } => {
+            // Somebody may have the whole token at hand: its secret part goes nowhere.
+            let id = Token::parse(&id).map_or(id, |token| token.id().to_owned());
             let path = format!("/api/v1/tokens/{id}/revoke");
             let token: TokenInfo = client.post(&path, &()).await?;
             output.show(&token, |token| {

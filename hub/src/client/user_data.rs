@@ -5,7 +5,8 @@ use clap::Args;
 
 use super::connect::{Client, Failure};
 use super::output::Output;
-use crate::admin::types::HubInfo;
+use crate::admin::tokens::over;
+use crate::admin::types::{HubInfo, TokenInfo};
 
 #[derive(Debug, Args)]
 #[command(
@@ -29,13 +30,33 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let token = args
         .token
-        .map(|text| Token::parse(&text).map(|token| token.reveal()))
+        .map(|text| Token::parse(&text))
         .transpose()
         .map_err(|err| Failure::Input(err.to_string()))?;
+    if let Some(token) = &token {
+        check(client, token).await?;
+    }
+    let token = token.map(|token| token.reveal());
     let hub: HubInfo = client.get("/api/v1/hub").await?;
     let text = document(&hub, token.as_deref());
     let value = serde_json::json!({ "user_data": text });
     output.show(&value, |_| text)
+}
+
+/// A token that lets nobody in would be noticed on site only.
+async fn check(client: &Client, token: &Token) -> Result<(), Failure> {
+    let known: Vec<TokenInfo> = client.get("/api/v1/tokens").await?;
+    let why = match known.iter().find(|known| known.id == token.id()) {
+        None => "was not made by this hub",
+        Some(known) => match over(&known.state) {
+            None => return Ok(()),
+            Some(why) => why,
+        },
+    };
+    Err(Failure::Input(format!(
+        "token {} {why}; make a new one with `burin-hub token create`",
+        token.id()
+    )))
 }
 
 /// JSON strings are YAML strings, whatever is in them.

@@ -210,7 +210,8 @@ fn strip_aliases(release: &mut Release) -> Vec<String> {
 /// A refusal that names the layer and its place in the document.
 fn at(layer: &LayerDocument, why: &str) -> Problem {
     let place = format!("{}:{}: error: {why}", layer.line, layer.column);
-    Problem::refused(format!("layer `{}`: {why}", layer.name)).with_errors(vec![place])
+    let detail = format!("layer `{}` cannot be published", layer.name);
+    Problem::refused(detail).with_errors(vec![place])
 }
 
 fn unreadable(layer: &LayerDocument, err: &burin_registry::Error) -> Problem {

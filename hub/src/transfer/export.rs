@@ -1,11 +1,11 @@
 //! From a database to a file.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use futures_util::TryStreamExt as _;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
@@ -29,7 +29,13 @@ pub(crate) async fn export(place: &Place, path: &Path) -> anyhow::Result<u64> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .with_context(writing)?;
+        .map_err(|err| match err.kind() {
+            ErrorKind::AlreadyExists => anyhow!(
+                "{} is there already, and nothing is written over: name another file",
+                path.display()
+            ),
+            _ => anyhow::Error::from(err).context(writing()),
+        })?;
     let db = Db::open(place).await;
     let written = match &db {
         Ok(db) => write(db, BufWriter::new(&file)).await.with_context(writing),

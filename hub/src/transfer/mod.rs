@@ -48,6 +48,8 @@ const TABLES: &[(&str, &str)] = &[
     ("assignment", "host_uid, generation"),
     ("event", "number"),
     ("audit", "number"),
+    ("made_iso", "id"),
+    ("setting", "name"),
     ("nonce", "nonce"),
 ];
 /// Tables that have rows from the beginning.

@@ -45,7 +45,7 @@ impl LoginPage {
             path: format!("/login/oidc?next={}", encode(&next)),
         };
         Self {
-            frame: Frame::empty(hub),
+            frame: Frame::empty(),
             error: String::new(),
             name: String::new(),
             provider: hub.oidc.as_ref().map(way),

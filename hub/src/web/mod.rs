@@ -6,12 +6,14 @@ mod change;
 mod claim;
 mod host;
 mod hosts;
+mod install;
 mod login;
 mod machines;
 mod oidc;
 mod page;
 mod people;
 mod profiles;
+mod registries;
 mod status;
 mod tokens;
 
@@ -69,6 +71,7 @@ fn sight(routes: Routes) -> Routes {
         .add("GET", "/hosts/{uid}", get(host::show))
         .add("GET", "/tokens", get(tokens::list))
         .add("GET", "/tokens/{id}", get(tokens::show))
+        .add("GET", "/registries", get(registries::list))
         .add("GET", "/profiles", get(profiles::list))
         .add("GET", "/profiles/{name}/{version}", get(profiles::show))
 }
@@ -96,12 +99,20 @@ fn operation(routes: Routes) -> Routes {
         .add("POST", "/tokens", post(tokens::create))
         .add("POST", "/tokens/{id}/revoke", post(tokens::revoke))
         .add("POST", "/user-data", post(tokens::user_data))
+        .add("GET", "/install", get(install::form))
+        .add("POST", "/install", post(install::make))
+        .add("GET", "/install/{id}", get(install::show))
+        .add("GET", "/install/{id}/{file}", get(install::fetch))
         .add("POST", "/profiles", post(profiles::publish))
 }
 
 fn administration(routes: Routes) -> Routes {
     routes
         .asking(Access::Page(Permission::Administer))
+        .add("POST", "/registries", post(registries::put))
+        .add("POST", "/registries/remove", post(registries::remove))
+        .add("POST", "/registries/login", post(registries::log_in))
+        .add("POST", "/registries/forget", post(registries::forget))
         .add("GET", "/people", get(people::show))
         .add("POST", "/people", post(people::add))
         .add("POST", "/people/change", post(people::change))
@@ -178,7 +189,7 @@ fn draw_problem(hub: &Hub, actor: Option<Actor>, problem: Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let frame = actor
         .as_ref()
-        .map_or_else(|| Frame::empty(hub), |actor| Frame::new(hub, actor, ""));
+        .map_or_else(Frame::empty, |actor| Frame::new(hub, actor, ""));
     let page = ErrorPage {
         frame,
         status: problem.status,

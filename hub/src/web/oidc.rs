@@ -71,7 +71,7 @@ pub(super) async fn done(
         "/" => login::home(login.role).to_owned(),
         _ => next,
     };
-    let frame = Frame::empty(&hub);
+    let frame = Frame::empty();
     let cookies = AppendHeaders([
         (header::SET_COOKIE, cookie(login.bearer.reveal())),
         (header::SET_COOKIE, way("", 0)),

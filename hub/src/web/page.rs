@@ -23,11 +23,13 @@ pub(super) struct Entry {
     permission: Permission,
 }
 
-const NAVIGATION: [Entry; 6] = [
+const NAVIGATION: [Entry; 8] = [
     entry("/hosts", "Hosts", Permission::See),
     entry("/c", "Claim", Permission::Claim),
+    entry("/install", "Add hosts", Permission::Operate),
     entry("/tokens", "Tokens", Permission::See),
     entry("/profiles", "Profiles", Permission::See),
+    entry("/registries", "Registries", Permission::See),
     entry("/people", "People", Permission::Administer),
     entry("/audit", "Audit log", Permission::Administer),
 ];
@@ -52,6 +54,7 @@ pub(super) struct Frame {
     pub(super) here: &'static str,
     pub(super) entries: Vec<Entry>,
     pub(super) may_operate: bool,
+    pub(super) may_administer: bool,
     /// What was just done, as a sentence; empty most of the time.
     pub(super) done: &'static str,
 }
@@ -71,20 +74,23 @@ impl Frame {
                 .filter(|entry| may(entry.permission))
                 .collect(),
             may_operate: may(Permission::Operate),
+            may_administer: may(Permission::Administer),
             done: "",
         }
     }
 
     /// The frame for nobody.
-    pub(super) fn empty(hub: &Hub) -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             person: String::new(),
             role: "",
             csrf: String::new(),
-            unprotected: hub.keys.root.unprotected,
+            // How the hub is kept is nothing for strangers.
+            unprotected: false,
             here: "",
             entries: Vec::new(),
             may_operate: false,
+            may_administer: false,
             done: "",
         }
     }
@@ -198,14 +204,14 @@ pub(super) fn time(at: impl Borrow<i64>) -> String {
 }
 
 /// Bytes in the unit that disks and memory are sold in.
-pub(super) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{} kB", bytes / 1000),
-        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
-        1_000_000_000..10_000_000_000 => {
+pub(super) fn size(bytes: impl Borrow<u64>) -> String {
+    match *bytes.borrow() {
+        bytes @ 0..1_000_000 => format!("{} kB", bytes / 1000),
+        bytes @ 1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        bytes @ 1_000_000_000..10_000_000_000 => {
             format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10)
         }
-        _ => format!("{} GB", bytes / 1_000_000_000),
+        bytes => format!("{} GB", bytes / 1_000_000_000),
     }
 }
 

@@ -6,7 +6,6 @@ use askama::Template;
 use axum::extract::{Extension, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use burin_api::token::Token;
 use serde::Deserialize;
 
 use super::change::read_labels;
@@ -206,11 +205,10 @@ pub(super) async fn user_data(
     State(hub): State<Arc<Hub>>,
     Fields(form): Fields<UserDataForm>,
 ) -> Result<Response, Problem> {
-    let token = form
-        .token
-        .map(|text| Token::parse(text.reveal()).map(|token| token.reveal()))
-        .transpose()
-        .map_err(|err| Problem::bad_input(err.to_string()))?;
+    let token = match form.token {
+        Some(text) => Some(tokens::usable(&hub, text.reveal()).await?.reveal()),
+        None => None,
+    };
     let text = user_data::document(&hub::info(&hub), token.as_deref());
     let headers = [
         (header::CONTENT_TYPE, "application/yaml"),

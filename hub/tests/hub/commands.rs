@@ -25,11 +25,11 @@ pub(crate) fn program() -> Command {
 }
 
 /// A hub that runs, and its ready line.
-async fn serve(data: &Path) -> (Child, Value) {
+pub(crate) async fn serve(data: &Path) -> (Child, Value) {
     serve_by(program(), data).await
 }
 
-async fn serve_by(mut command: Command, data: &Path) -> (Child, Value) {
+pub(crate) async fn serve_by(mut command: Command, data: &Path) -> (Child, Value) {
     if let Place::Server(url) = database::of(data).await {
         command.env("BURIN_DATABASE_URL", url.reveal());
     }
@@ -46,13 +46,13 @@ async fn serve_by(mut command: Command, data: &Path) -> (Child, Value) {
     (child, serde_json::from_str(&line).unwrap())
 }
 
-async fn run(data: &Path, arguments: &[&str]) -> Output {
+pub(crate) async fn run(data: &Path, arguments: &[&str]) -> Output {
     let mut command = program();
     command.arg("--data").arg(data).args(arguments);
     command.output().await.unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -87,7 +87,7 @@ async fn commands_beside_the_hub_need_no_login_and_end_with_their_code() {
         (&["registry", "add", "a/b"], 2, "a/b"),
         (&["profile", "publish", "/nowhere.yaml"], 2, "/nowhere.yaml"),
         (&["profile", "publish", profile], 2, "bad.yaml:2:7"),
-        (&["profile", "show", "noversion"], 2, "NAME@VERSION"),
+        (&["profile", "show", "noversion"], 2, "no profile is called"),
         (&["token", "create", "--expires", "soon"], 2, "soon"),
         (&["token", "revoke", "00000000"], 1, "00000000"),
         (&["user-data", "--token", "BRN1-X"], 2, "token"),

@@ -13,14 +13,14 @@ use crate::support::browser::Browser;
 use crate::support::host::{Host, reason};
 use crate::support::webdriver::{Driver, Screen};
 
-async fn log_in(driver: &Driver, site: &Site, name: &str, password: &str) {
+pub(crate) async fn log_in(driver: &Driver, site: &Site, name: &str, password: &str) {
     driver.go(&format!("{}/login", site.url)).await;
     driver.fill("input[name=name]", name).await;
     driver.fill("input[name=password]", password).await;
     driver.click("button.primary").await;
 }
 
-async fn choose_password(driver: &Driver, first: &str) {
+pub(crate) async fn choose_password(driver: &Driver, first: &str) {
     driver.sees("Choose your own password").await;
     driver.fill("input[name=old]", first).await;
     driver.fill("input[name=new]", Browser::PASSWORD).await;
@@ -242,6 +242,8 @@ async fn every_page_fits_a_telephone() {
         (&format!("/hosts/{uid}"), "Hardware check", "host"),
         ("/tokens", "Make a token", "tokens"),
         ("/profiles", "No profile yet", "profiles"),
+        ("/registries", "No registry yet", "registries"),
+        ("/install", "No ISO here", "install-none"),
         ("/people", "What the roles may do", "people"),
         ("/audit", "Audit log", "audit"),
         ("/account", "One-time codes", "account"),

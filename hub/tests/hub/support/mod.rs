@@ -5,6 +5,7 @@ pub(crate) mod database;
 pub(crate) mod debian_registry;
 pub(crate) mod glewlwyd;
 pub(crate) mod host;
+pub(crate) mod iso;
 pub(crate) mod postgres;
 pub(crate) mod provider;
 pub(crate) mod registry;
@@ -141,6 +142,7 @@ pub(crate) async fn arguments(folder: &Path) -> ServeArgs {
         interval: None,
         claims_without_number: false,
         webhook: None,
+        iso: Vec::new(),
         people: PeopleOptions::default(),
         patience: Patience {
             idle: Duration::from_secs(100),

@@ -1,0 +1,103 @@
+//! Where hosts and people reach the hub.
+
+use std::net::{IpAddr, SocketAddr};
+
+use nix::ifaddrs::getifaddrs;
+
+use crate::db::{Db, settings};
+
+/// The URL that was given, which is remembered, else that of an earlier start, else the listening
+/// address. With it a warning when nobody outside this machine reaches that.
+pub(crate) async fn decide(
+    db: &Db,
+    given: Option<&str>,
+    listen: SocketAddr,
+) -> anyhow::Result<(String, Option<String>)> {
+    let mut tx = db.begin().await?;
+    let known = settings::get(&mut tx, settings::PUBLIC_URL).await?;
+    if let Some(url) = given {
+        let url = url.trim_end_matches('/').to_owned();
+        if known.as_deref() != Some(&url) {
+            settings::put(&mut tx, settings::PUBLIC_URL, &url).await?;
+            tx.commit().await?;
+        }
+        return Ok((url, None));
+    }
+    if let Some(url) = known {
+        return Ok((url, None));
+    }
+    let warning = warning(listen, &own_addresses());
+    if let Some(text) = &warning {
+        tracing::warn!("{text}");
+    }
+    Ok((format!("https://{listen}"), warning))
+}
+
+/// Addresses of this machine that others may reach, as far as the kernel tells them.
+fn own_addresses() -> Vec<IpAddr> {
+    let Ok(links) = getifaddrs() else {
+        // Only the advice gets shorter.
+        return Vec::new();
+    };
+    let ip = |address: nix::sys::socket::SockaddrStorage| {
+        let four = address.as_sockaddr_in().map(|four| IpAddr::V4(four.ip()));
+        four.or_else(|| address.as_sockaddr_in6().map(|six| IpAddr::V6(six.ip())))
+    };
+    let mut found: Vec<IpAddr> = links.filter_map(|link| ip(link.address?)).collect();
+    found.retain(|ip| match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    });
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn warning(listen: SocketAddr, own: &[IpAddr]) -> Option<String> {
+    let ip = listen.ip();
+    if !ip.is_unspecified() && !ip.is_loopback() {
+        return None;
+    }
+    let urls: Vec<String> = own
+        .iter()
+        .map(|ip| {
+            format!(
+                "--public-url https://{}",
+                SocketAddr::new(*ip, listen.port())
+            )
+        })
+        .collect();
+    let advice = match urls.is_empty() {
+        true => "give --public-url https://NAME:PORT".to_owned(),
+        false => format!("give {} or a name that leads there", urls.join(", ")),
+    };
+    Some(format!(
+        "hosts are told to call https://{listen}, which only this machine reaches; {advice}. It is \
+         remembered"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_nobody_else_reaches_is_warned_of() {
+        let own = ["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        for (listen, want) in [
+            ("0.0.0.0:8443", Some("--public-url https://192.0.2.7:8443")),
+            ("[::]:8443", Some("https://[2001:db8::7]:8443")),
+            ("127.0.0.1:9", Some("https://192.0.2.7:9")),
+            ("192.0.2.7:8443", None),
+        ] {
+            let told = warning(listen.parse().unwrap(), &own);
+            assert_eq!(told.is_some(), want.is_some(), "{listen}");
+            assert!(
+                want.is_none_or(|want| told.unwrap().contains(want)),
+                "{listen}"
+            );
+        }
+        let told = warning("0.0.0.0:1".parse().unwrap(), &[]).unwrap();
+        assert!(told.contains("https://NAME:PORT"), "{told}");
+    }
+}
