@@ -17,6 +17,7 @@ mod entering;
 mod flood;
 mod heartbeat;
 mod isos;
+mod killed;
 mod manual;
 mod moving;
 mod oidc;
