@@ -16,11 +16,11 @@ const MOST_KEYS: usize = 16;
 /// How `root rotate` changes the list of release keys.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ReleaseKeys {
-    /// Let hosts believe releases signed by this key: its .pub file, or 64 hex digits. From the
-    /// first one on hosts take signed releases only.
+    /// List a key that shall sign releases: its .pub file, or 64 hex digits. No host looks at the
+    /// list yet, and releases are not signed yet.
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) add_release_key: Vec<String>,
-    /// Believe a key no longer: its .pub file, 64 hex digits, or its thumbprint.
+    /// List a key no longer: its .pub file, 64 hex digits, or its thumbprint.
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) remove_release_key: Vec<String>,
     /// Profile that the added keys may sign for; every profile when absent. Can be repeated.
