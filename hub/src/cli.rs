@@ -204,7 +204,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Root(command) => finish(root(&cli.connection, &command, cli.json)),
         Command::Release(command) => {
             let mut output = client::Output::new(cli.json);
-            let done = release::command::run(command, &mut output);
+            let done = release::command::run(&cli.connection, command, &mut output).await;
             client::end(done, &mut output)
         }
         Command::Client(command) => client::run(&cli.connection, command, cli.json).await,
@@ -349,14 +349,18 @@ mod tests {
             .filter_map(|block| block.split("```").next())
             .flat_map(str::lines)
             .filter(|line| line.starts_with("burin-hub "))
+            .filter_map(|line| line.split(" > ").next())
             .map(|line| line.split_whitespace().collect())
             .collect()
     }
 
     #[test]
-    fn every_command_of_the_operations_page_is_understood() {
-        let page = include_str!("../../docs/operations.md");
-        let commands = commands(page);
+    fn every_command_of_the_pages_is_understood() {
+        let pages = [
+            include_str!("../../docs/operations.md"),
+            include_str!("../../docs/releases.md"),
+        ];
+        let commands: Vec<_> = pages.into_iter().flat_map(commands).collect();
         assert!(commands.len() > 20, "{}", commands.len());
         for words in commands {
             if let Err(err) = Cli::try_parse_from(&words) {

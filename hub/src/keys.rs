@@ -94,6 +94,11 @@ pub(crate) struct HubKeys {
 }
 
 impl HubKeys {
+    /// Whether hosts of this hub take signed releases only.
+    pub(crate) fn wants_signatures(&self) -> bool {
+        !self.root.release.is_empty()
+    }
+
     /// Reads the keys of a data directory; makes them at the first start.
     pub(crate) fn load_or_create(folder: &Path) -> anyhow::Result<Self> {
         let chain_file = folder.join(CHAIN);

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::admin::problem::Problem;
 use crate::admin::tokens;
+use crate::db::releases::{self, SignedRow};
 use crate::db::search::{self, Group};
 use crate::state::Hub;
 use crate::{clock, silence};
@@ -22,7 +23,9 @@ pub(crate) async fn show(State(hub): State<Arc<Hub>>) -> Result<Response, Proble
     let groups = search::groups(&hub.db, heard_since).await?;
     let tokens = tokens::infos(&hub).await?;
     let active = tokens.iter().filter(|token| token.state == "active");
+    let signed = releases::list(&hub.db).await?;
     let text = text(&groups, active.count()).map_err(anyhow::Error::from)?;
+    let text = text + &signatures(&signed).map_err(anyhow::Error::from)?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }
 
@@ -68,6 +71,25 @@ fn text(groups: &[Group], active_tokens: usize) -> Result<String, std::fmt::Erro
     )?;
     writeln!(out, "# TYPE burin_tokens_active gauge")?;
     writeln!(out, "burin_tokens_active {active_tokens}")?;
+    Ok(out)
+}
+
+/// When hosts take a version no longer, so that somebody is told to sign it again before.
+fn signatures(signed: &[SignedRow]) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    writeln!(
+        out,
+        "# HELP burin_release_expires Seconds since 1970 until which a signed version may be installed."
+    )?;
+    writeln!(out, "# TYPE burin_release_expires gauge")?;
+    for row in signed {
+        // Names and versions of profiles have no character that would need an escape.
+        let (profile, version, until) = (&row.profile, &row.version, row.expires_at / 1000);
+        writeln!(
+            out,
+            "burin_release_expires{{profile=\"{profile}\",version=\"{version}\"}} {until}"
+        )?;
+    }
     Ok(out)
 }
 

@@ -73,7 +73,7 @@ pub(crate) struct RootInfo {
     pub(crate) root: String,
     /// The root key lies beside the database.
     pub(crate) unprotected: bool,
-    /// Keys that shall sign releases; no host looks at them yet.
+    /// Keys that sign releases; hosts take signed releases only when there is one.
     pub(crate) release: Vec<ReleaseKey>,
     /// Where hosts reach the hub; none: where their user-data says.
     pub(crate) addresses: Vec<String>,

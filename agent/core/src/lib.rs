@@ -29,6 +29,7 @@ pub mod plan;
 pub mod preflight;
 pub mod profile;
 pub mod record;
+pub mod release;
 pub mod render;
 pub mod ssh;
 pub mod userdata;

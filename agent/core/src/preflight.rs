@@ -289,6 +289,7 @@ mod tests {
                 cmdline: Vec::new(),
                 registries: Vec::new(),
             },
+            signed: None,
             disk: None,
             unserved: Vec::new(),
         };

@@ -103,6 +103,9 @@ pub struct Hub {
     pub url: String,
     /// Thumbprint of a key that signs the hub's root document, `sha256:<hex>`.
     pub root: Option<String>,
+    /// Lowest version of that document; 0 for any. A host that starts with an older one would not
+    /// know of the release keys that came later.
+    pub root_version: u32,
     /// PEM certificates that the hub's own certificate may lead to.
     pub ca: Vec<String>,
 }

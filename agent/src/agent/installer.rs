@@ -179,6 +179,11 @@ impl Installer {
                 self.block(&findings).await;
                 continue;
             }
+            if let Some(refused) = self.talk.refused() {
+                findings.push(refused);
+                self.block(&findings).await;
+                continue;
+            }
             let Some(desired) = desired else {
                 self.talk.findings(&findings);
                 self.idle(Phase::Waiting);

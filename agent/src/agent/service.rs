@@ -134,6 +134,7 @@ fn assignment(paths: &Paths, generation: u64) -> Result<Desired> {
     Ok(Desired {
         assignment: 0,
         release: generations::settings(paths, generation)?.release,
+        signed: None,
         disk: None,
         unserved: Vec::new(),
     })

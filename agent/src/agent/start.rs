@@ -173,6 +173,7 @@ pub(super) fn hub_settings(data: &UserData, accepted: bool) -> Result<Option<Hub
     Ok(Some(HubSettings {
         url: hub.url.clone(),
         root: hub.root.clone(),
+        root_version: hub.root_version,
         ca,
         token,
         proxy: proxy(data),

@@ -112,6 +112,11 @@ impl Talk {
         word.desired.clone()
     }
 
+    /// Why the host does not take what the hub wants.
+    pub(super) fn refused(&self) -> Option<Finding> {
+        self.word.borrow().refused.clone()
+    }
+
     /// Waits until the hub wants something other than what was last asked for, or time is over.
     pub(super) async fn news(&mut self, longest: Duration) {
         let heard = self.heard.clone();

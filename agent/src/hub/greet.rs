@@ -1,7 +1,7 @@
 //! The first words of every attempt: where the hub answers, who speaks for it, what time it is.
 
 use burin_api::event::EventKind;
-use burin_api::root::{Anchor, MOST_ADDRESSES};
+use burin_api::root::{Anchor, MOST_ADDRESSES, RootError};
 use burin_core::clock;
 use burin_core::view::Fact;
 
@@ -96,7 +96,12 @@ impl Link {
             (None, Some(pin)) => Anchor::Pinned(pin),
             (None, None) => Anchor::FirstContact,
         };
-        client.hello(anchor).await
+        let greeting = client.hello(anchor).await?;
+        let (least, found) = (self.settings.root_version, greeting.root.version);
+        if found < least {
+            return Err(Problem::Root(RootError::Old { least, found }));
+        }
+        Ok(greeting)
     }
 
     /// One hello without dates, to learn the time: only for a host that knows the hub's root, whose

@@ -1,11 +1,13 @@
 //! Who the host is to its hub: an ECDSA P-256 key, in RAM first and then on the system partition.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use burin_api::message::{KeyStore, RootDocument};
 use burin_api::token::Token;
+use burin_core::release::Accepted;
 use burin_core::userdata;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,8 @@ pub struct Registration {
     pub root: Option<RootDocument>,
     /// Newest time that the hub confirmed, milliseconds since 1970: the clock's floor.
     pub confirmed_time: u64,
+    /// The newest signed release of each profile that this host took: it never takes an older one.
+    pub releases: BTreeMap<String, Accepted>,
 }
 
 /// The identity of this host. Clones share it.
@@ -159,6 +163,21 @@ impl Identity {
         if state.store == KeyStore::File && state.registration != before {
             write_registration(paths, &state.registration)?;
         }
+        Ok(())
+    }
+
+    /// Remembers a signed release before the host acts on it: on disk first, once that is ours.
+    ///
+    /// # Errors
+    /// When the system partition cannot be written; nothing is remembered then.
+    pub fn take_release(&self, paths: &Paths, profile: &str, mark: Accepted) -> Result<()> {
+        let mut state = self.lock();
+        let mut after = state.registration.clone();
+        after.releases.insert(profile.to_owned(), mark);
+        if state.store == KeyStore::File && state.registration != after {
+            write_registration(paths, &after)?;
+        }
+        state.registration = after;
         Ok(())
     }
 
@@ -305,6 +324,27 @@ mod tests {
             (found.store(), made.store()),
             (KeyStore::File, KeyStore::File)
         );
+    }
+
+    #[test]
+    fn a_release_is_remembered_on_disk_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        std::fs::create_dir_all(&paths.system).unwrap();
+        let mark = |counter| Accepted {
+            counter,
+            digest: burin_core::oci::Digest::of(b"release"),
+        };
+        let made = Identity::make("").unwrap();
+        made.take_release(&paths, "retail", mark(1)).unwrap();
+        made.keep(&paths).unwrap();
+        let kept = |paths: &Paths| Identity::find(paths).unwrap().unwrap().registration();
+        assert_eq!(kept(&paths).releases["retail"], mark(1));
+        made.take_release(&paths, "retail", mark(2)).unwrap();
+        assert_eq!(kept(&paths).releases["retail"], mark(2));
+        let gone = Paths::under(&root.path().join("gone"));
+        assert!(made.take_release(&gone, "retail", mark(3)).is_err());
+        assert_eq!(made.registration().releases["retail"], mark(2));
     }
 
     #[test]

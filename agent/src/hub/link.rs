@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burin_api::desired::Desired;
-use burin_api::event::Finding;
-use burin_api::message::{EnrollAnswer, KeyStore, Observed, Phase};
+use burin_api::message::{EnrollAnswer, KeyStore, Phase};
 use burin_api::sealed::HostSecrets;
 use burin_core::backoff::{Class, LONGEST, pause_in_outage};
 use burin_core::view::{Fact, Pending};
@@ -21,6 +20,7 @@ use super::problem::Problem;
 use super::rekey::Change;
 use super::session::{Keys, Session};
 use super::settings::{HubSettings, Introduction};
+use super::word::{Report, Word};
 use crate::context::Paths;
 use crate::events::Events;
 use crate::machine::clock::Clock;
@@ -29,29 +29,10 @@ use crate::perform::random;
 
 /// The hub takes a sync of a host every five seconds at most.
 pub(super) const SOONEST: Duration = Duration::from_secs(5);
+/// The hub opens a session of a host every ten seconds at most.
+const ANOTHER_SESSION: Duration = Duration::from_secs(10);
 /// Seconds that the hub holds an answer while the host waits for a person or for its profile.
 pub(super) const LONG_POLL: u32 = 20;
-
-/// What the agent wants the hub to know, replaced as a whole.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub phase: Phase,
-    pub findings: Vec<Finding>,
-    pub observed: Observed,
-}
-
-/// What the hub last said.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Word {
-    /// Whether the hub took the host in.
-    pub accepted: bool,
-    pub etag: Option<String>,
-    pub desired: Option<Arc<Desired>>,
-    /// Sequence number of the newest event that the hub has stored.
-    pub stored: u64,
-    /// Syncs answered in this boot; grows.
-    pub syncs: u64,
-}
 
 /// Everything the task needs.
 #[derive(Debug)]
@@ -85,6 +66,8 @@ pub(super) struct Memory {
     pub(super) rekey: Change,
     /// Where the hub answered last, and whether it was to be elsewhere.
     pub(super) found: Option<(String, bool)>,
+    /// What the hub assigned last, as it was sent.
+    pub(super) offer: Option<Box<Desired>>,
 }
 
 impl Memory {
@@ -143,7 +126,7 @@ impl Link {
         let mut session = self.open_session(&client, &greeting, &host_uid).await?;
         self.events.tell(&Fact::HubState(String::new()));
         loop {
-            match self.sync(&client, &mut session).await {
+            match self.sync(&client, memory, &mut session).await {
                 // The session is fine, it was only too early.
                 Err(problem) if problem.code() == "limited" => {}
                 other => other?,
@@ -151,6 +134,9 @@ impl Link {
             memory.answered();
             if self.prepares_key(&mut session, memory) {
                 return Ok(Duration::ZERO);
+            }
+            if session.is_outdated {
+                return Ok(ANOTHER_SESSION);
             }
             self.rest(&session).await;
         }
@@ -249,7 +235,12 @@ impl Link {
         }
     }
 
-    async fn sync(&mut self, client: &Client, session: &mut Session) -> Result<(), Problem> {
+    async fn sync(
+        &mut self,
+        client: &Client,
+        memory: &mut Memory,
+        session: &mut Session,
+    ) -> Result<(), Problem> {
         session.sequence += 1;
         let report = self.report.borrow_and_update().clone();
         let before = self.word.borrow().clone();
@@ -257,6 +248,9 @@ impl Link {
         let view = self.events.view();
         let mut observed = report.observed;
         observed.address = Some(view.address).filter(|it| !it.is_empty());
+        let mut findings = report.findings;
+        // The installer shows it with its own.
+        findings.extend(before.refused.filter(|it| !findings.contains(it)));
         let wait = match report.phase {
             Phase::Waiting if events.is_empty() => LONG_POLL,
             _ => 0,
@@ -269,33 +263,24 @@ impl Link {
             phase: report.phase,
             progress: view.progress,
             observed,
-            findings: report.findings,
+            findings,
             events,
             wait,
             secrets: session.held(),
             kubeconfig: upload.as_ref().map(|upload| upload.sealed.clone()),
         };
         let envelope = messages::sync(&sync, &session.key, &session.key_id)?;
-        let answer: burin_api::message::SyncAnswer =
+        let mut answer: burin_api::message::SyncAnswer =
             client.send("sync", &envelope, &session.root).await?;
         session.next = Duration::from_secs(answer.next.max(1).into());
         session.uploaded(upload.as_ref());
-        if let Some(secrets) = answer.secrets {
+        if let Some(secrets) = answer.secrets.take() {
             self.secrets.send_replace(Arc::new(session.open(secrets)?));
         }
-        session.rekey = answer.rekey;
+        session.rekey = answer.rekey.take();
+        session.is_outdated = answer.root_version > session.root.version;
         self.keep_time(answer.time);
-        self.word.send_modify(|word| {
-            word.syncs += 1;
-            word.stored = word.stored.max(answer.events_stored.unwrap_or(0));
-            if let Some(desired) = answer.desired {
-                word.desired = Some(Arc::from(desired));
-                word.etag = answer.etag;
-            } else if answer.etag.is_none() {
-                word.desired = None;
-                word.etag = None;
-            }
-        });
+        self.hear(memory, &session.root, answer);
         Ok(())
     }
 

@@ -9,11 +9,14 @@ mod messages;
 mod pauses;
 mod problem;
 mod rekey;
+mod release;
 mod session;
 mod settings;
 mod tls;
+mod word;
 
 pub use identity::Identity;
-pub use link::{Link, Report, Word};
+pub use link::Link;
 pub use problem::Problem;
 pub use settings::{HubSettings, Introduction};
+pub use word::{Report, Word};

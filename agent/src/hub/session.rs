@@ -38,6 +38,8 @@ pub(super) struct Session {
     pub(super) next: Duration,
     /// Why the hub wants another identity key.
     pub(super) rekey: Option<String>,
+    /// The hub has a newer root document than this session knows.
+    pub(super) is_outdated: bool,
     host_uid: String,
     sealing: PrivateKey,
     /// What the hub wants its secrets sealed to.
@@ -73,6 +75,7 @@ impl Session {
             sequence: 0,
             next: Duration::from_secs(answer.interval.into()),
             rekey: None,
+            is_outdated: false,
             host_uid: host_uid.to_owned(),
             sealing: keys.sealing,
             hub_key: hub_key.transpose().map_err(unusable)?,

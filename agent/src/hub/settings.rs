@@ -18,6 +18,8 @@ pub struct HubSettings {
     pub url: String,
     /// Thumbprint of a root key, `sha256:<hex>`; without it the first contact trusts TLS alone.
     pub root: Option<String>,
+    /// Lowest version of the hub's root document that the first contact takes.
+    pub root_version: u32,
     /// PEM of roots for the hub's certificate, besides those of the system.
     pub ca: Vec<String>,
     /// The registration token, until the host is accepted.

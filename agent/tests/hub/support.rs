@@ -144,6 +144,7 @@ impl Hub {
         HubSettings {
             url: hub.url,
             root: hub.root,
+            root_version: hub.root_version,
             ca: hub.ca,
             token: token.map(|text| Hidden(Arc::new(Token::parse(text).unwrap()))),
             proxy: None,

@@ -4,12 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dsse::Envelope;
+
 /// The desired state of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
     /// Grows with every assignment of this host.
     pub assignment: u64,
+    /// Left out where it is signed.
+    #[serde(default, skip_serializing_if = "Release::is_absent")]
     pub release: Release,
+    /// A [`crate::release::Statement`] with the release in it, where the root document lists
+    /// release keys. Then nothing but what is in it is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Envelope>,
     /// Disk chosen by an operator for a host that refused to choose.
     #[serde(default)]
     pub disk: Option<DiskChoice>,
@@ -29,7 +37,7 @@ pub struct DiskChoice {
 }
 
 /// One published version of a profile. Never changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     pub name: String,
     pub version: String,
@@ -44,6 +52,14 @@ pub struct Release {
     pub cmdline: Vec<String>,
     /// Where the layers lie. A host talks to no other registry.
     pub registries: Vec<Registry>,
+}
+
+impl Release {
+    /// Whether there is none: no release has no layers.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.layers.is_empty()
+    }
 }
 
 /// A registry that the hub's admin listed.

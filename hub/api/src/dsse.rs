@@ -11,7 +11,7 @@ pub const MAX_REQUEST: usize = 64 * 1024;
 pub const MAX_ANSWER: usize = 256 * 1024;
 
 /// A signed body. `payload` and every `sig` are standard base 64.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     #[serde(rename = "payloadType")]
     pub payload_type: String,
@@ -20,7 +20,7 @@ pub struct Envelope {
 }
 
 /// One signature of an envelope.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// Thumbprint of the signing key, see [`PublicKey::thumbprint`].
     pub keyid: String,

@@ -319,6 +319,9 @@ pub struct SyncAnswer {
     /// Why the host shall change its identity key now: `asked`, `leaked` or `age`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rekey: Option<String>,
+    /// Of the hub's newest root document; a host that holds an older one says hello again.
+    #[serde(default)]
+    pub root_version: u32,
 }
 
 /// Any refusal, with HTTP status 4xx or 5xx. Signed like every answer.

@@ -12,6 +12,8 @@ pub enum RootError {
     NotPinned(String),
     #[error("root document {found} does not follow {held}")]
     Version { held: u32, found: u32 },
+    #[error("the hub shows root document {found}, and user-data asks for {least} or a later one")]
+    Old { least: u32, found: u32 },
     #[error("the root documents speak of different hubs")]
     OtherHub,
     #[error("root document {0} lists no key")]

@@ -5,6 +5,7 @@ use burin_api::message::{
     Enroll, EnrollAnswer, Hello, HelloAnswer, OpenSession, Refusal, Rekey, RekeyAnswer,
     RootDocument, SessionAnswer, Sync, SyncAnswer,
 };
+use burin_api::release::Statement;
 use burin_api::sealed::{HostSecrets, Sealed};
 use serde::de::DeserializeOwned;
 
@@ -35,11 +36,12 @@ fn every_example_of_the_protocol_page_reads() {
             "SyncAnswer" => reads::<SyncAnswer>(text),
             "Sealed" => reads::<Sealed>(text),
             "HostSecrets" => reads::<HostSecrets>(text),
+            "Statement" => reads::<Statement>(text),
             "Refusal" => reads::<Refusal>(text),
             other => Err(format!("no type is called {other}")),
         };
         assert_eq!(read, Ok(()), "{name}: {text}");
         seen.push(name);
     }
-    assert_eq!(seen.len(), 17, "{seen:?}");
+    assert_eq!(seen.len(), 18, "{seen:?}");
 }

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::db::hosts::HostRow;
 use crate::db::{assignments, audit, hosts, profiles, to_json};
 use crate::registration::decide::{Decision, Why, decide};
+use crate::release::store;
 use crate::state::Hub;
 
 /// Where a page of a list begins.
@@ -107,6 +108,9 @@ pub(crate) async fn assign_to(
         Some((profile, version)) => profiles::get(&mut tx, profile, version)
             .await?
             .map(|row| (row.name, row.version)),
+        None if hub.keys.wants_signatures() => profiles::newest_signed(&mut tx, &asked.profile)
+            .await?
+            .map(|row| (row.name, row.version)),
         None => profiles::newest(&mut tx, &asked.profile)
             .await?
             .map(|row| (row.name, row.version)),
@@ -114,6 +118,7 @@ pub(crate) async fn assign_to(
     .ok_or_else(|| {
         Problem::not_found(format!("profile `{}` was never published", asked.profile))
     })?;
+    store::assignable(hub, &mut tx, &profile, &version).await?;
     let disk = asked.disk.as_ref().map(to_json).transpose()?;
     let disk = disk.as_deref();
     let generation = assignments::insert(&mut tx, &host.uid, &profile, &version, disk, now).await?;

@@ -95,6 +95,7 @@ pub(crate) fn info(hub: &Hub) -> HubInfo {
         hub_id: hub.keys.root.hub_id.clone(),
         url: hub.settings.public_url.clone(),
         root: hub.keys.pin.clone(),
+        root_version: hub.keys.root.version,
         unprotected: hub.keys.root.unprotected,
         ca: hub.ca_pem.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

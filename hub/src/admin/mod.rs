@@ -16,6 +16,7 @@ pub(crate) mod preauths;
 pub(crate) mod problem;
 pub(crate) mod profiles;
 pub(crate) mod registries;
+mod releases;
 pub(crate) mod tokens;
 pub(crate) mod types;
 pub(crate) mod view;
@@ -73,6 +74,12 @@ fn sight(routes: Routes) -> Routes {
             "/api/v1/profiles/{name}/{version}",
             get(profiles::show),
         )
+        .add("GET", "/api/v1/releases", get(releases::list))
+        .add(
+            "GET",
+            "/api/v1/profiles/{name}/{version}/statement",
+            get(releases::statement),
+        )
         .add("GET", "/api/v1/hosts", get(hosts::list))
         .add("GET", "/api/v1/hosts/{host}", get(hosts::show))
         .add("GET", "/api/v1/events", get(events::list))
@@ -88,6 +95,7 @@ fn operation(routes: Routes) -> Routes {
         .add("POST", "/api/v1/preauths", post(preauths::create))
         .add("DELETE", "/api/v1/preauths/{id}", delete(preauths::remove))
         .add("POST", "/api/v1/profiles", post(profiles::publish))
+        .add("POST", "/api/v1/releases", post(releases::import))
         .add(
             "POST",
             "/api/v1/hosts/{host}/assignment",

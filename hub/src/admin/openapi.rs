@@ -6,7 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
     audit, claims, credentials, events, hosts, hub, isos, keys, kubeconfigs, people, preauths,
-    profiles, registries, tokens,
+    profiles, registries, releases, tokens,
 };
 
 #[derive(Debug, OpenApi)]
@@ -40,6 +40,9 @@ use super::{
         profiles::list,
         profiles::show,
         profiles::publish,
+        releases::list,
+        releases::statement,
+        releases::import,
         hosts::list,
         hosts::show,
         hosts::assign,

@@ -12,6 +12,7 @@ use super::{Body, read};
 use crate::db::profiles::ProfileName;
 use crate::db::{self, from_json};
 use crate::publish;
+use crate::release::store;
 use crate::state::Hub;
 
 fn info(row: ProfileName) -> ProfileInfo {
@@ -41,7 +42,9 @@ pub(crate) async fn show(
     let row = db::profiles::get(&mut conn, &name, &version)
         .await?
         .ok_or_else(|| Problem::not_found(format!("{name}@{version} was never published")))?;
+    let signature = store::of_version(&hub, &mut conn, &name, &version).await?;
     Ok(Json(ProfileDetail {
+        signature,
         release: from_json(&row.release)?,
         document: row.document,
         info: ProfileInfo {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use burin_api::desired::{DiskChoice, Release};
+use burin_api::dsse::Envelope;
 use burin_api::event::{Event, Finding, Progress};
 use burin_api::host::Evidence;
 use burin_api::message::Observed;
@@ -110,6 +111,9 @@ pub(crate) struct HubInfo {
     pub(crate) url: String,
     /// `sha256:<thumbprint of the root key>`: `burin.hub.root` of user-data.
     pub(crate) root: String,
+    /// Of the newest root document: `burin.hub.root_version` of user-data.
+    #[serde(default)]
+    pub(crate) root_version: u32,
     /// The root key lies beside the database.
     pub(crate) unprotected: bool,
     /// PEM of the authority of the hub's certificate.
@@ -246,9 +250,38 @@ pub(crate) struct ProfileInfo {
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImportRequest {
+    /// What `burin-hub release sign` printed.
+    #[schema(value_type = Object)]
+    pub(crate) envelope: Envelope,
+}
+
+/// The signature of a version.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SignedInfo {
+    pub(crate) profile: String,
+    pub(crate) version: String,
+    pub(crate) counter: i64,
+    /// No host begins to install it later.
+    pub(crate) expires_at: i64,
+    /// Thumbprint of the release key.
+    pub(crate) signer: String,
+    /// Of the signed bytes.
+    pub(crate) digest: String,
+    /// `good`, `ending` (within 30 days), `expired`, or `unlisted`: its key is not listed any more.
+    pub(crate) state: String,
+    pub(crate) imported_at: i64,
+    pub(crate) imported_by: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ProfileDetail {
     #[serde(flatten)]
     pub(crate) info: ProfileInfo,
+    /// None while it is not signed.
+    #[serde(default)]
+    pub(crate) signature: Option<SignedInfo>,
     pub(crate) document: String,
     #[schema(value_type = Object)]
     pub(crate) release: Release,

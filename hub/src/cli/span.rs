@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A time as people write it: `90s`, `10m`, `36h`, `7d`.
+/// A time as people write it: `90s`, `10m`, `36h`, `7d`, `1y` (365 days).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -11,7 +11,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not a time; write for example 90s, 10m, 36h or 7d");
+        let wrong = || format!("`{text}` is not a time; write for example 90s, 10m, 36h, 7d or 1y");
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         let factor = match unit {
@@ -19,6 +19,7 @@ impl FromStr for Span {
             "m" => 60,
             "h" => 3600,
             "d" => 24 * 3600,
+            "y" => 365 * 24 * 3600,
             // Nothing is nothing in every unit.
             "" if number == "0" => 1,
             _ => return Err(wrong()),
@@ -39,6 +40,7 @@ mod tests {
             ("90s", Some(90)),
             ("90", None),
             ("10m", Some(600)),
+            ("1y", Some(31_536_000)),
             ("36h", Some(129_600)),
             ("7d", Some(604_800)),
             ("", None),

@@ -185,7 +185,7 @@ async fn fetch(
 
 /// The rest of something that was fetched in part.
 #[derive(Debug)]
-pub(super) struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     /// First byte that is missing.
     pub(super) from: u64,
     /// Of the whole that the first part was of.

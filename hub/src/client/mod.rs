@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use connect::Failure;
-pub(crate) use output::{Output, time};
+pub(crate) use connect::{Client, Failure};
+pub(crate) use output::{Output, table, time};
 
 /// Where the hub is and how it is known.
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ async fn carry_out(
     command: ClientCommand,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let client = connect::Client::open(connection).await?;
+    let client = Client::open(connection).await?;
     match command {
         ClientCommand::Token(command) => tokens::run(&client, command, output).await,
         ClientCommand::Registry(command) => registries::run(&client, command, output).await,

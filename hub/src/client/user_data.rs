@@ -69,6 +69,9 @@ pub(crate) fn document(hub: &HubInfo, token: Option<&str>) -> String {
     let mut text = String::from("#cloud-config\nburin:\n  hub:\n");
     text.push_str(&format!("    url: {}\n", quoted(&hub.url)));
     text.push_str(&format!("    root: {}\n", quoted(&hub.root)));
+    if hub.root_version > 1 {
+        text.push_str(&format!("    root_version: {}\n", hub.root_version));
+    }
     text.push_str("    ca:\n      - |\n");
     for line in hub.ca.lines() {
         text.push_str(&format!("        {line}\n"));
@@ -92,6 +95,7 @@ mod tests {
             hub_id: String::new(),
             url: "https://[2001:db8::1]:8443".to_owned(),
             root: format!("sha256:{}", "0a".repeat(32)),
+            root_version: 4,
             unprotected: true,
             ca: tls.ca_pem,
             version: String::new(),
@@ -101,6 +105,7 @@ mod tests {
         let found = read.hub.unwrap();
         assert_eq!(found.url, hub.url);
         assert_eq!(found.root.as_deref(), Some(hub.root.as_str()));
+        assert_eq!(found.root_version, 4);
         assert_eq!(found.ca, [hub.ca]);
         assert_eq!(
             read.token.map(|token| token.expose().to_owned()),

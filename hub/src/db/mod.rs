@@ -44,6 +44,7 @@ pub(crate) mod preauths;
 pub(crate) mod profiles;
 pub(crate) mod recovery;
 pub(crate) mod registries;
+pub(crate) mod releases;
 pub(crate) mod search;
 pub(crate) mod sessions;
 pub(crate) mod settings;

@@ -69,6 +69,21 @@ pub(crate) async fn newest(conn: &mut Connection, name: &str) -> sqlx::Result<Op
     .await
 }
 
+/// The version that was published last, before others one that is signed.
+pub(crate) async fn newest_signed(
+    conn: &mut Connection,
+    name: &str,
+) -> sqlx::Result<Option<ProfileName>> {
+    sqlx::query_as(
+        "SELECT p.name, p.version, p.published_at, p.digest FROM profile_version p \
+         WHERE p.name = $1 ORDER BY (SELECT COUNT(*) FROM signed_release s \
+         WHERE s.profile = p.name AND s.version = p.version) = 0, p.published_at DESC LIMIT 1",
+    )
+    .bind(name)
+    .fetch_optional(conn)
+    .await
+}
+
 pub(crate) async fn list(db: &Db) -> sqlx::Result<Vec<ProfileName>> {
     sqlx::query_as(
         "SELECT name, version, published_at, digest FROM profile_version \

@@ -7,23 +7,35 @@ use super::modalias;
 use crate::db::assignments::AssignmentRow;
 use crate::db::hosts::HostRow;
 use crate::db::profiles::ProfileRow;
+use crate::db::releases;
 use crate::db::{self, Connection, from_json};
 use crate::secret::sha256;
+use crate::state::Hub;
 
 /// The assignment in force and its etag.
 #[derive(Debug)]
 pub(super) struct Target {
     assignment: AssignmentRow,
+    /// Whether hosts get the signed release.
+    signed: bool,
     pub(super) etag: String,
 }
 
 /// Reads the target of a host; none while nothing is assigned.
-pub(super) async fn target(conn: &mut Connection, host: &HostRow) -> sqlx::Result<Option<Target>> {
+pub(super) async fn target(
+    hub: &Hub,
+    conn: &mut Connection,
+    host: &HostRow,
+) -> sqlx::Result<Option<Target>> {
     let Some(assignment) = db::assignments::current(conn, &host.uid).await? else {
         return Ok(None);
     };
     let evidence: Evidence = from_json(&host.evidence)?;
     // A published version never changes, so its name stands for its content.
+    let signed = match hub.keys.wants_signatures() {
+        true => releases::digest_of(conn, &assignment.profile, &assignment.version).await?,
+        false => None,
+    };
     let said = serde_json::json!([
         host.uid,
         assignment.generation,
@@ -31,9 +43,14 @@ pub(super) async fn target(conn: &mut Connection, host: &HostRow) -> sqlx::Resul
         assignment.version,
         assignment.disk,
         evidence.modaliases,
+        signed,
     ]);
     let etag = sha256(said.to_string().as_bytes())[..32].to_owned();
-    Ok(Some(Target { assignment, etag }))
+    Ok(Some(Target {
+        assignment,
+        signed: signed.is_some(),
+        etag,
+    }))
 }
 
 /// The release of a target.
@@ -57,7 +74,16 @@ pub(super) async fn desired(
     target: &Target,
 ) -> anyhow::Result<Desired> {
     let row = profile(conn, target).await?;
-    let release: Release = from_json(&row.release)?;
+    let signed = match target.signed {
+        true => releases::of_version(conn, &row.name, &row.version).await?,
+        false => None,
+    };
+    // Hosts read nothing but the envelope: the answer has no room for the release twice.
+    let release: Release = match &signed {
+        Some(_) => Release::default(),
+        None => from_json(&row.release)?,
+    };
+    let signed = signed.map(|row| from_json(&row.envelope)).transpose()?;
     let patterns: Vec<String> = from_json(&row.module_aliases)?;
     let evidence: Evidence = from_json(&host.evidence)?;
     let disk = target
@@ -70,6 +96,7 @@ pub(super) async fn desired(
         assignment: u64::try_from(target.assignment.generation)?,
         unserved: modalias::unserved(&evidence.modaliases, &patterns),
         release,
+        signed,
         disk,
     })
 }

@@ -87,6 +87,7 @@ pub(super) async fn answer(
         rekey: Some(host.rekey).filter(|why| !why.is_empty() && session.key_store != "ram"),
         time: clock::wire(now),
         secrets,
+        root_version: hub.keys.root.version,
     })
 }
 
@@ -185,7 +186,7 @@ async fn wait_for_change(
     let deadline = Instant::now() + Duration::from_secs(wait.min(WAIT).into());
     loop {
         let mut conn = hub.db.reader().acquire().await?;
-        let target = desired::target(&mut conn, host).await?;
+        let target = desired::target(hub, &mut conn, host).await?;
         drop(conn);
         let etag = target.as_ref().map(|target| &target.etag);
         if etag != asked.etag.as_ref() {

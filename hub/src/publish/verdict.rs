@@ -19,6 +19,7 @@ pub(super) fn check(release: &Release) -> Result<(), Problem> {
     let desired = Desired {
         assignment: 0,
         release: release.clone(),
+        signed: None,
         disk: None,
         unserved: Vec::new(),
     };

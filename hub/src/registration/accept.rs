@@ -85,14 +85,15 @@ async fn note(conn: &mut Connection, uid: &str, by: &Admission, now: i64) -> sql
     admissions::put(conn, &row).await
 }
 
-/// Gives a host the newest version of a profile.
+/// Gives a host the newest version of a profile; of one whose versions are signed, the newest
+/// signed one.
 async fn assign_newest(
     conn: &mut Connection,
     uid: &str,
     profile: &str,
     now: i64,
 ) -> sqlx::Result<()> {
-    let Some(newest) = profiles::newest(conn, profile).await? else {
+    let Some(newest) = profiles::newest_signed(conn, profile).await? else {
         tracing::warn!("host {uid} shall be {profile}, which has no version");
         return Ok(());
     };

@@ -16,11 +16,11 @@ const MOST_KEYS: usize = 16;
 /// How `root rotate` changes the list of release keys.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ReleaseKeys {
-    /// List a key that shall sign releases: its .pub file, or 64 hex digits. No host looks at the
-    /// list yet, and releases are not signed yet.
+    /// Let hosts believe releases signed by this key: its .pub file, or 64 hex digits. From the
+    /// first one on hosts take signed releases only.
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) add_release_key: Vec<String>,
-    /// List a key no longer: its .pub file, 64 hex digits, or its thumbprint.
+    /// Believe a key no longer: its .pub file, 64 hex digits, or its thumbprint.
     #[arg(long, value_name = "FILE|HEX")]
     pub(crate) remove_release_key: Vec<String>,
     /// Profile that the added keys may sign for; every profile when absent. Can be repeated.
@@ -91,6 +91,12 @@ pub(crate) fn init(file: &Path) -> anyhow::Result<PublicKey> {
     Ok(key)
 }
 
+/// The private key in a file.
+pub(crate) fn private(file: &Path) -> anyhow::Result<SigningKey> {
+    let bytes = files::read(file)?.with_context(|| format!("{} is missing", file.display()))?;
+    SigningKey::from_pkcs8(&bytes).with_context(|| format!("reading {}", file.display()))
+}
+
 /// The public half, from 64 hex digits, a .pub file, or the key itself.
 pub(crate) fn public(text: &str) -> anyhow::Result<PublicKey> {
     if let Some(key) = parse(text) {
@@ -148,6 +154,7 @@ mod tests {
         ] {
             assert_eq!(public(text).unwrap(), made, "{text}");
         }
+        assert_eq!(private(&file).unwrap().public(), made);
         assert!(public("00").is_err());
     }
 }

@@ -1,4 +1,8 @@
-//! Signed releases: keys, statements and signatures offline, envelopes in the hub.
+//! Signed releases: keys, statements and signatures off the hub, envelopes in it.
 
 pub(crate) mod command;
+mod compare;
 pub(crate) mod key;
+mod offline;
+pub(crate) mod store;
+mod summary;

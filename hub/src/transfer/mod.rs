@@ -30,6 +30,7 @@ const TABLES: &[(&str, &str)] = &[
     ("registry", "host"),
     ("registry_credential", "host"),
     ("profile_version", "name, version"),
+    ("signed_release", "profile, counter"),
     ("token", "id"),
     ("host", "uid"),
     ("host_key", "thumbprint"),

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::hosts::{labels, machine, percent};
 use super::machines::{self, MachineRow};
 use super::page::{self, Asked, Frame, Named};
+use super::profiles::{self, Signature};
 use super::status::{self, Status};
 use crate::admin::auth::Actor;
 use crate::admin::problem::Problem;
@@ -94,6 +95,8 @@ struct HostPage {
     disks: Vec<DiskRow>,
     events: Vec<EventRow>,
     assigned: Option<AssignmentInfo>,
+    /// Of the assigned version.
+    signature: Signature,
     profiles: Vec<String>,
     chosen_disk: String,
     labels: Vec<String>,
@@ -128,6 +131,10 @@ pub(super) async fn show(
         profiles,
         kubeconfig,
     } = stored(&hub, &host.uid).await?;
+    let signature = match &host.assignment {
+        Some(it) => profiles::signature(&hub, &it.profile, &it.version).await?,
+        None => Signature::default(),
+    };
     let progress = host.progress.as_ref();
     let labels = labels(&host);
     page::draw(&HostPage {
@@ -140,6 +147,7 @@ pub(super) async fn show(
         chosen_disk,
         profiles,
         kubeconfig,
+        signature,
         events: events(&hub, &host.uid).await?,
         machine: machine(&host),
         status: status::of(&host),

@@ -15,6 +15,7 @@ use crate::admin::problem::Problem;
 use crate::db::profiles::ProfileName;
 use crate::db::{self, from_json};
 use crate::publish;
+use crate::release::store;
 use crate::state::Hub;
 
 #[derive(Debug, Template)]
@@ -46,6 +47,50 @@ struct ProfilePage {
     published: String,
     layers: Vec<LayerRow>,
     document: String,
+    signature: Signature,
+}
+
+/// What a page says of a version's signature. No class and no text where nobody asks for one.
+#[derive(Debug, Default)]
+pub(super) struct Signature {
+    pub(super) class: &'static str,
+    pub(super) word: &'static str,
+    /// Whose signature, and until when.
+    pub(super) detail: String,
+}
+
+/// Who signed a version, and whether hosts take it.
+pub(super) async fn signature(hub: &Hub, name: &str, version: &str) -> Result<Signature, Problem> {
+    let mut conn = hub.db.reader().acquire().await?;
+    let Some(signed) = store::of_version(hub, &mut conn, name, version).await? else {
+        return Ok(match hub.keys.wants_signatures() {
+            false => Signature::default(),
+            true => Signature {
+                class: "bad",
+                word: "not signed: hosts refuse it",
+                detail: String::new(),
+            },
+        });
+    };
+    let (class, word) = match signed.state.as_str() {
+        "good" => ("good", "signed"),
+        "ending" => ("warn", "signed, ends soon: sign it again"),
+        "expired" => (
+            "bad",
+            "its signature has ended: hosts begin no installation",
+        ),
+        _ => ("bad", "signed by a key that is not listed: hosts refuse it"),
+    };
+    Ok(Signature {
+        class,
+        word,
+        detail: format!(
+            "counter {}, good until {}, key {}",
+            signed.counter,
+            page::time(signed.expires_at),
+            signed.signer
+        ),
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +153,7 @@ pub(super) async fn show(
     page::draw(&ProfilePage {
         frame: Frame::new(&hub, &actor, "/profiles"),
         published: page::time(row.published_at),
+        signature: signature(&hub, &name, &version).await?,
         layers: release.layers.iter().map(layer).collect(),
         document: row.document,
         name,

@@ -76,6 +76,16 @@ fn hub(map: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) {
             ),
         }
     }
+    if let Some(node) = hub.get("root_version") {
+        match node.text().map(str::parse) {
+            Some(Ok(version)) => out.root_version = version,
+            _ => reader.error(
+                node,
+                "`burin.hub.root_version` is not a number",
+                "the number that `burin-hub user-data` prints",
+            ),
+        }
+    }
     out.ca = certificates(&mut hub, "ca", reader);
     hub.finish(reader);
     data.hub = Some(out);
