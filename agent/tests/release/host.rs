@@ -143,6 +143,20 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Waits until the hub has heard of a refusal, as a finding and as an event.
+    pub(crate) async fn told(&mut self, site: &Site, uid: &str, code: &str) {
+        let newest = self.events.newest();
+        let syncs = self.word.borrow().syncs;
+        let told = |word: &Word| word.stored >= newest && word.syncs > syncs;
+        self.until("told the hub", told).await;
+        let shown = site.client(&["host", "show", uid]);
+        assert_eq!(shown["findings"][0]["name"], code, "{shown}");
+        let events = site.client(&["event", "list", "--host", uid]);
+        assert!(events.to_string().contains(code), "{events}");
+    }
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
         self.task.abort();

@@ -116,7 +116,25 @@ async fn a_thief_of_the_hubs_database_and_online_key_installs_nothing() {
         host.refuses(code).await;
         site.stop();
     }
-    let host = Host::again(&site, 90);
+    // The envelope taken away, and everything beside it changed.
+    site.start_with(&rows, |rows| rows.remove("signed_release"));
+    let mut host = Host::again(&site, 90);
+    host.refuses("release.unsigned").await;
+    host.told(&site, &uid, "release.unsigned").await;
+    drop(host);
+    site.stop();
+    site.start_with(&rows, |rows| {
+        rows.change("profile_version", |row| {
+            let text = row["release"].as_str().unwrap();
+            row["release"] = json!(text.replace(&"a".repeat(64), &"f".repeat(64)));
+        });
+    });
+    let mut host = Host::again(&site, 91);
+    let taken = host.takes("1.1.0").await;
+    assert_eq!(
+        taken.release.layers[0].manifest,
+        format!("sha256:{}", "a".repeat(64))
+    );
     assert_eq!(host.identity.registration().releases["retail"], mark);
 }
 

@@ -59,6 +59,10 @@ impl Rows {
         rows.map(|row| &row["row"])
     }
 
+    pub(crate) fn remove(&mut self, table: &str) {
+        self.rows.retain(|row| row["table"] != table);
+    }
+
     pub(crate) fn change(&mut self, table: &str, change: impl Fn(&mut Value)) {
         let rows = self.rows.iter_mut().filter(|row| row["table"] == table);
         rows.for_each(|row| change(&mut row["row"]));

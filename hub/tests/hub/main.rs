@@ -25,6 +25,7 @@ mod outage;
 mod people;
 mod publishing;
 mod races;
+mod releases;
 mod screens;
 mod screens_more;
 mod sealed;
