@@ -32,6 +32,7 @@ async fn a_host_process() {
     let settings = HubSettings {
         url: text("url"),
         root: Some(text("pin")),
+        root_version: 0,
         ca: vec![text("ca")],
         token: Token::parse(&token).ok().map(|it| Hidden(Arc::new(it))),
         proxy: None,

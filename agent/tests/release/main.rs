@@ -16,7 +16,7 @@ use site::{Rows, Site};
 /// The newest envelope of a version, as the database has it.
 fn envelope(rows: &Rows, version: &str) -> Envelope {
     let of = |row: &&Value| row["version"] == version;
-    let row = rows.of("signed_release").filter(of).next_back().unwrap();
+    let row = rows.of("signed_release").rfind(of).unwrap();
     serde_json::from_str(row["envelope"].as_str().unwrap()).unwrap()
 }
 
@@ -40,39 +40,20 @@ fn signed_again(site: &Site, key: &str, rows: &Rows, change: impl Fn(&mut Statem
     site.seal(key, &statement)
 }
 
-#[tokio::test]
-async fn a_thief_of_the_hubs_database_and_online_key_installs_nothing() {
-    let mut site = Site::start(&["1.0.0", "1.1.0"]);
-    let mut host = Host::start(&site, 0);
-    host.accepted().await;
-    let uid = host.uid();
-
-    // Unsigned: people are told before hosts are.
-    let refused = site.fails(&["assign", &uid, "retail@1.0.0"]);
-    assert!(refused.contains("not signed"), "{refused}");
-    for version in ["1.0.0", "1.1.0"] {
-        site.sign_and_import(&format!("retail@{version}"));
-        site.client(&["assign", &uid, &format!("retail@{version}")]);
-        host.takes(version).await;
-    }
-    let mark = host.identity.registration().releases["retail"].clone();
-    assert_eq!(mark.counter, 2);
-    drop(host);
-
-    let rows = site.stop_and_read();
-    let good = envelope(&rows, "1.1.0");
-    let again =
-        |key: &str, change: &dyn Fn(&mut Statement)| signed_again(&site, key, &rows, change);
+/// What a thief can put into the place of the envelope, and what hosts say to it.
+fn attempts(site: &Site, rows: &Rows) -> Vec<(&'static str, Envelope)> {
+    let good = envelope(rows, "1.1.0");
+    let again = |key: &str, change: &dyn Fn(&mut Statement)| signed_again(site, key, rows, change);
     let with = |change: &dyn Fn(&mut Envelope)| {
         let mut envelope = good.clone();
         change(&mut envelope);
         envelope
     };
-    let cases: Vec<(&str, Envelope)> = vec![
+    vec![
         ("release.foreign_key", again("foreign", &|_| ())),
         ("release.foreign_key", again("online", &|_| ())),
         ("release.other_profile", again("factory", &|_| ())),
-        ("release.older", envelope(&rows, "1.0.0")),
+        ("release.older", envelope(rows, "1.0.0")),
         (
             "release.same_counter",
             again("retail", &|it| {
@@ -98,7 +79,7 @@ async fn a_thief_of_the_hubs_database_and_online_key_installs_nothing() {
         // A part of one with the signature of another.
         (
             "release.signature",
-            with(&|it| it.payload = envelope(&rows, "1.0.0").payload),
+            with(&|it| it.payload = envelope(rows, "1.0.0").payload),
         ),
         ("release.unsigned", with(&|it| it.signatures.clear())),
         (
@@ -109,32 +90,59 @@ async fn a_thief_of_the_hubs_database_and_online_key_installs_nothing() {
                 it.signatures = vec![Signature { keyid, sig }; 50];
             }),
         ),
-    ];
-    for (boot, (code, envelope)) in cases.iter().enumerate() {
-        site.start_with(&rows, swapped(envelope));
-        let mut host = Host::again(&site, boot + 1);
-        host.refuses(code).await;
-        site.stop();
-    }
-    // The envelope taken away, and everything beside it changed.
-    site.start_with(&rows, |rows| rows.remove("signed_release"));
-    let mut host = Host::again(&site, 90);
+    ]
+}
+
+/// The envelope taken away, and everything beside it changed.
+async fn beside_the_envelope(site: &mut Site, rows: &Rows, uid: &str) -> Host {
+    site.start_with(rows, |rows| rows.remove("signed_release"));
+    let mut host = Host::again(site, 90);
     host.refuses("release.unsigned").await;
-    host.told(&site, &uid, "release.unsigned").await;
+    host.told(site, uid, "release.unsigned").await;
     drop(host);
     site.stop();
-    site.start_with(&rows, |rows| {
+    site.start_with(rows, |rows| {
         rows.change("profile_version", |row| {
             let text = row["release"].as_str().unwrap();
             row["release"] = json!(text.replace(&"a".repeat(64), &"f".repeat(64)));
         });
     });
-    let mut host = Host::again(&site, 91);
+    let mut host = Host::again(site, 91);
     let taken = host.takes("1.1.0").await;
     assert_eq!(
         taken.release.layers[0].manifest,
         format!("sha256:{}", "a".repeat(64))
     );
+    host
+}
+
+#[tokio::test]
+async fn a_thief_of_the_hubs_database_and_online_key_installs_nothing() {
+    let mut site = Site::start(&["1.0.0", "1.1.0"]);
+    let mut host = Host::start(&site, 0);
+    host.accepted().await;
+    let uid = host.uid();
+
+    // Unsigned: people are told before hosts are.
+    let refused = site.fails(&["assign", &uid, "retail@1.0.0"]);
+    assert!(refused.contains("not signed"), "{refused}");
+    for version in ["1.0.0", "1.1.0"] {
+        site.sign_and_import(&format!("retail@{version}"));
+        site.client(&["assign", &uid, &format!("retail@{version}")]);
+        host.takes(version).await;
+    }
+    let mark = host.identity.registration().releases["retail"].clone();
+    assert_eq!(mark.counter, 2);
+    drop(host);
+
+    let rows = site.stop_and_read();
+    for (boot, (code, envelope)) in attempts(&site, &rows).iter().enumerate() {
+        site.start_with(&rows, swapped(envelope));
+        let mut host = Host::again(&site, boot + 1);
+        host.refuses(code).await;
+        site.stop();
+    }
+    let host = beside_the_envelope(&mut site, &rows, &uid).await;
     assert_eq!(host.identity.registration().releases["retail"], mark);
 }
 

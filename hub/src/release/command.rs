@@ -185,7 +185,7 @@ fn sign(command: &SignCommand) -> Result<(), Failure> {
     let statement = offline::prepare(document.statement(), &wish)?;
     let digest = offline::digest(&statement)?;
     if !offline::is_examined(&digest, command.examined.as_deref())? {
-        eprint!("{}digest      {digest}\n", summary(&statement));
+        eprintln!("{}digest      {digest}", summary(&statement));
         return Err(Failure::Other(anyhow::anyhow!(
             "nothing is signed yet: examine the above, then say --examined {}",
             &digest[..12]

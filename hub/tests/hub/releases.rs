@@ -1,6 +1,6 @@
 //! From a published version to a signed one: the engineer's commands, and what the hub takes in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -42,6 +42,21 @@ async fn signed(data: &Path, key: &str, statement: &Value, more: &[&str]) -> Str
     file.to_str().unwrap().to_owned()
 }
 
+/// Publishes `edge@1.0.0` and returns the file of its document.
+async fn publish(data: &Path, registry: &Registry) -> PathBuf {
+    registry.push("os/debian", "13", &[os(GOOD)]);
+    good(data, &["registry", "add", &registry.host, "--plain-http"]).await;
+    let profile = data.join("edge.yaml");
+    let document = format!(
+        "apiVersion: burin/v1\nkind: Profile\nmetadata: {{ name: edge, version: 1.0.0 }}\n\
+         layers:\n  - os: {{ image: {}/os/debian:13 }}\n",
+        registry.host
+    );
+    std::fs::write(&profile, &document).unwrap();
+    good(data, &["profile", "publish", profile.to_str().unwrap()]).await;
+    profile
+}
+
 #[tokio::test]
 async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
     let (folder, stick) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -61,16 +76,7 @@ async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
     .await;
     let (_hub, _) = serve(data).await;
     let registry = Registry::start().await;
-    registry.push("os/debian", "13", &[os(GOOD)]);
-    good(data, &["registry", "add", &registry.host, "--plain-http"]).await;
-    let profile = data.join("edge.yaml");
-    let document = format!(
-        "apiVersion: burin/v1\nkind: Profile\nmetadata: {{ name: edge, version: 1.0.0 }}\n\
-         layers:\n  - os: {{ image: {}/os/debian:13 }}\n",
-        registry.host
-    );
-    std::fs::write(&profile, &document).unwrap();
-    good(data, &["profile", "publish", profile.to_str().unwrap()]).await;
+    let profile = publish(data, &registry).await;
 
     let statement = good(data, &["release", "export", "edge@1.0.0"]).await;
     assert_eq!(statement["counter"], 1);
