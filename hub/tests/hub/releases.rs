@@ -36,8 +36,7 @@ async fn signed(data: &Path, key: &str, statement: &Value, more: &[&str]) -> Str
     let shown = bad(data, &command).await;
     let digest = &shown.rsplit("--examined ").next().unwrap()[..12];
     let envelope = good(data, &[&command[..], &["--examined", digest]].concat()).await;
-    let counter = more.last().unwrap_or(&"");
-    let file = data.join(format!("envelope{counter}.json"));
+    let file = data.join(format!("{digest}.json"));
     std::fs::write(&file, envelope.to_string()).unwrap();
     file.to_str().unwrap().to_owned()
 }
