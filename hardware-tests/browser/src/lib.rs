@@ -17,6 +17,10 @@ use self::process::Process;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a page, which tells nobody that it changed.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long chromedriver may take for one answer; a page loads within seconds.
+const ANSWER: Duration = Duration::from_secs(90);
+/// How often a browser is started that does not come up.
+const STARTS: u32 = 3;
 /// Name of an element's reference in answers (WebDriver, section 11).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Answers the faults of a page as a list of texts.
@@ -75,13 +79,26 @@ impl Driver {
             .with_context(|| format!("making {}", options.pictures.display()))?;
         // An error says that this process has a provider of TLS already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
+        let mut left = STARTS;
+        loop {
+            left -= 1;
+            match Self::begin(options).await {
+                Ok(driver) => return Ok(driver),
+                Err(error) if left == 0 => return Err(error),
+                // Seen on busy machines: both processes wait for each other and never go on.
+                Err(error) => tracing::warn!("starting the browser again: {error:#}"),
+            }
+        }
+    }
+
+    async fn begin(options: &Options) -> Result<Self> {
         let process = Process::start().await?;
         let profile = tempfile::tempdir().context("making a profile for the browser")?;
         let wanted = process::capabilities(options, profile.path());
-        let http = reqwest::Client::builder().no_proxy().build();
+        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER);
         let mut driver = Self {
             session: format!("http://127.0.0.1:{}/session", process.port),
-            http: http.context("making a client for chromedriver")?,
+            http: http.build().context("making a client for chromedriver")?,
             pictures: options.pictures.clone(),
             screen: options.screen,
             _process: process,
