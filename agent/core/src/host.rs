@@ -227,7 +227,13 @@ impl HostFacts {
             board_vendor: self.dmi.board_vendor.clone(),
             board_serial: self.dmi.board_serial.clone(),
             uuid: self.dmi.product_uuid.clone(),
-            macs: self.links.iter().map(|l| l.mac.clone()).collect(),
+            // Of cards alone: loopback has none, and those of bridges change from boot to boot.
+            macs: self
+                .links
+                .iter()
+                .filter(|link| link.bus != LinkBus::Virtual && !link.mac.is_empty())
+                .map(|link| link.mac.clone())
+                .collect(),
             cpu: self.cpu.model.clone(),
             cores: self.cpu.cores,
             memory: self.memory,

@@ -219,6 +219,19 @@ impl Driver {
         Ok(())
     }
 
+    /// Presses a key and lets it go, as somebody without a mouse does: a character, or one of the
+    /// code points that WebDriver gives to keys (17.4.2), as `"\u{e004}"` for Tab.
+    ///
+    /// # Errors
+    /// When the browser is gone.
+    pub async fn press(&self, key: &str) -> Result<()> {
+        let keys = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": keys });
+        self.post("/actions", json!({ "actions": [keyboard] }))
+            .await?;
+        Ok(())
+    }
+
     /// What an element shows.
     ///
     /// # Errors

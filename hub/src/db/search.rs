@@ -116,6 +116,8 @@ pub(crate) struct Counts {
     pub(crate) running: i64,
     pub(crate) degraded: i64,
     pub(crate) silent: i64,
+    pub(crate) blocked: i64,
+    pub(crate) quarantined: i64,
 }
 
 impl Counts {
@@ -127,10 +129,12 @@ impl Counts {
             counts.all += number;
             match (group.state.as_str(), group.late, group.phase.as_deref()) {
                 ("pending", ..) => counts.pending += number,
+                ("quarantined", ..) => counts.quarantined += number,
                 ("accepted", 1, _) => counts.silent += number,
                 ("accepted", _, Some("installing")) => counts.installing += number,
                 ("accepted", _, Some("running")) => counts.running += number,
                 ("accepted", _, Some("degraded")) => counts.degraded += number,
+                ("accepted", _, Some("blocked")) => counts.blocked += number,
                 _ => {}
             }
         }
@@ -139,7 +143,7 @@ impl Counts {
 
     /// Hosts that somebody should look at.
     pub(crate) fn attention(&self) -> i64 {
-        self.degraded + self.silent
+        self.degraded + self.silent + self.blocked + self.quarantined
     }
 }
 

@@ -256,11 +256,16 @@ fn why_a_person_decides(situation: &Situation<'_>, rival: &Rival) -> Option<&'st
         .then_some("this boot has replaced a key already")
 }
 
+/// Address of a link that has none.
+const NO_MAC: &str = "00:00:00:00:00:00";
+
 /// Whether two pieces of evidence can be of one machine: everything that both name agrees, and
 /// they share at least one of UUID, serial, board serial or the set of MAC addresses.
 pub(crate) fn same_machine(old: &Evidence, new: &Evidence) -> bool {
     let sorted = |macs: &[String]| {
         let mut macs: Vec<String> = macs.iter().map(|mac| mac.to_ascii_lowercase()).collect();
+        // Agents before 0.1.0 told the one of loopback, too.
+        macs.retain(|mac| mac != NO_MAC);
         macs.sort();
         macs.join(" ")
     };

@@ -271,4 +271,7 @@ fn evidence_matches_by_what_both_name() {
         ..machine("a")
     };
     assert!(!same_machine(&machine("a"), &moved));
+    let mut with_loopback = machine("a");
+    with_loopback.macs.push("00:00:00:00:00:00".to_owned());
+    assert!(same_machine(&with_loopback, &machine("a")));
 }

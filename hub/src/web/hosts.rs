@@ -24,7 +24,7 @@ struct Row {
     host_id: String,
     machine: String,
     address: String,
-    labels: Vec<String>,
+    labels: Vec<LabelLink>,
     status: Status,
     step: String,
     percent: Option<u64>,
@@ -32,6 +32,27 @@ struct Row {
     attention_class: &'static str,
     attention: String,
     seen: String,
+    /// When that was; empty for never.
+    seen_at: String,
+}
+
+/// A label that leads to the hosts that have it.
+#[derive(Debug)]
+pub(super) struct LabelLink {
+    pub(super) text: String,
+    pub(super) path: String,
+}
+
+impl LabelLink {
+    pub(super) fn new(text: String) -> Self {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("label", &text)
+            .finish();
+        Self {
+            path: format!("/hosts?{query}"),
+            text,
+        }
+    }
 }
 
 /// A number that leads to the hosts behind it.
@@ -115,14 +136,21 @@ fn tiles(counts: &Counts) -> Vec<Tile> {
         class,
         count,
     };
-    vec![
+    let mut tiles = vec![
         tile("", "all", "", counts.all),
         tile("pending", "pending", "warn", counts.pending),
         tile("installing", "installing", "", counts.installing),
         tile("running", "running", "", counts.running),
         tile("degraded", "degraded", "bad", counts.degraded),
         tile("silent", "silent", "bad", counts.silent),
-    ]
+    ];
+    // Rare, and then somebody has to decide.
+    let rare = [
+        tile("blocked", "blocked", "bad", counts.blocked),
+        tile("quarantined", "quarantined", "bad", counts.quarantined),
+    ];
+    tiles.extend(rare.into_iter().filter(|tile| tile.count > 0));
+    tiles
 }
 
 fn row(host: &HostInfo) -> Row {
@@ -133,7 +161,7 @@ fn row(host: &HostInfo) -> Row {
         host_id: host.host_id.clone(),
         machine: machine(host),
         address: host.address.clone(),
-        labels: labels(host),
+        labels: labels(host).into_iter().map(LabelLink::new).collect(),
         status: status::of(host),
         step: progress.map_or_else(String::new, |p| {
             format!("{} ({} of {})", p.step, p.position, p.steps)
@@ -146,6 +174,7 @@ fn row(host: &HostInfo) -> Row {
         attention_class,
         attention,
         seen: host.seen_at.map_or_else(|| "never".to_owned(), page::ago),
+        seen_at: host.seen_at.map_or_else(String::new, page::time),
     }
 }
 

@@ -4,6 +4,8 @@ mod account;
 mod audit;
 mod change;
 mod claim;
+#[cfg(test)]
+mod contrast;
 mod host;
 mod hosts;
 mod install;

@@ -64,6 +64,13 @@ pub(super) fn attention(host: &HostInfo) -> (&'static str, String) {
     if let Some(error) = &host.last_error {
         return ("bad-text", error.clone());
     }
+    let blocked = host
+        .findings
+        .iter()
+        .any(|it| it.severity == Severity::Block);
+    if host.state == "pending" && !blocked {
+        return ("", reason(&host.reason));
+    }
     let worst = host
         .findings
         .iter()
@@ -84,6 +91,21 @@ pub(super) fn attention(host: &HostInfo) -> (&'static str, String) {
     ("", reason(&host.reason))
 }
 
+/// What let a host in, as people say it.
+pub(super) fn matcher(name: &str) -> String {
+    match name {
+        "host_id" => "an announced host ID",
+        "uuid" => "an announced UUID",
+        "serial" => "an announced serial",
+        "key" => "an announced key",
+        "qr" => "its QR code",
+        "code" => "its code",
+        "approval" => "approval",
+        other => other,
+    }
+    .to_owned()
+}
+
 /// A reason of the protocol as a sentence.
 pub(super) fn reason(code: &str) -> String {
     match code {
@@ -95,6 +117,7 @@ pub(super) fn reason(code: &str) -> String {
         "confirm_number" => "somebody claims it and has to tell the number on its screen",
         "rekey" => "a machine of the fleet came back with a new key: compare it and approve it",
         "id_conflict" => "another live machine has the same host ID",
+        "quarantined" => "two machines use one key: say below which one is the host",
         "replacement_wait" => "waits until its earlier key was silent for long enough",
         "denied" => "somebody denied it",
         "expired" => "nobody approved it within 24 hours",

@@ -27,6 +27,7 @@ mod publishing;
 mod races;
 mod releases;
 mod screens;
+mod screens_host;
 mod screens_more;
 mod sealed;
 mod servers;

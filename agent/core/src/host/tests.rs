@@ -328,6 +328,27 @@ fn the_names_that_udev_gives_are_known_before() {
     }
 }
 
+#[test]
+fn evidence_names_the_addresses_of_cards_alone() {
+    let link = |mac: &str, bus| Link {
+        mac: mac.to_owned(),
+        bus,
+        ..Link::default()
+    };
+    let facts = HostFacts {
+        links: vec![
+            link("00:00:00:00:00:00", LinkBus::Virtual),
+            link("a8:a1:59:00:00:01", LinkBus::Onboard),
+            link("a8:a1:59:00:00:02", LinkBus::Usb),
+            link("de:ad:be:00:00:01", LinkBus::Virtual),
+            link("", LinkBus::Onboard),
+        ],
+        ..HostFacts::default()
+    };
+    let evidence = facts.evidence(&|_| String::new());
+    assert_eq!(evidence.macs, ["a8:a1:59:00:00:01", "a8:a1:59:00:00:02"]);
+}
+
 proptest! {
     #[test]
     fn no_text_makes_a_parser_panic(text in ".{0,400}", bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

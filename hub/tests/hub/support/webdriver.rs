@@ -32,6 +32,11 @@ impl Driver {
         self.0.fill(css, text).await.unwrap();
     }
 
+    /// Presses a key: a character, or one of WebDriver's code points of keys.
+    pub(crate) async fn press(&self, key: &str) {
+        self.0.press(key).await.unwrap();
+    }
+
     pub(crate) async fn text(&self, css: &str) -> String {
         self.0.text(css).await.unwrap()
     }
