@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::{
     artifacts::Artifacts,
     process::{self, Guard},
-    registry::free_port,
 };
 
 /// Seconds between two syncs: scenarios shall not wait for a minute to pass.
@@ -79,7 +78,7 @@ impl Hub {
     /// As [`Self::start`].
     pub fn serve(artifacts: &Artifacts, folder: &Path, serving: &Serving<'_>) -> Result<Self> {
         let port = match serving.port {
-            0 => free_port()?,
+            0 => burin_ports::free()?,
             port => port,
         };
         let data = folder.join("data");

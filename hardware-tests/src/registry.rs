@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -31,7 +30,10 @@ impl Registry {
     /// # Errors
     /// When the program is not installed, or does not listen within its time.
     pub fn start(folder: &Path, port: u16) -> Result<Self> {
-        let port = if port == 0 { free_port()? } else { port };
+        let port = match port {
+            0 => burin_ports::free()?,
+            port => port,
+        };
         let storage = folder.join("storage");
         fs::create_dir_all(&storage).with_context(|| format!("creating {}", storage.display()))?;
         let tls = existing_or_new(&folder.join("tls"))?;
@@ -105,13 +107,4 @@ fn configuration(storage: &Path, port: u16, tls: &ServerFiles) -> String {
         tls.certificate.display(),
         tls.key.display()
     )
-}
-
-/// A port of loopback that nobody listens on now.
-///
-/// # Errors
-/// When the kernel has none.
-pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr().context("asking for the port")?.port())
 }

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -25,11 +24,7 @@ struct Server {
 impl Server {
     fn start(config: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = burin_ports::free().unwrap();
         let folder = root.path().join("etc/rancher/k3s");
         fs::create_dir_all(&folder).unwrap();
         fs::write(

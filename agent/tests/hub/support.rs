@@ -96,7 +96,9 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn start() -> Self {
-        Self::at(tempfile::tempdir().unwrap(), "127.0.0.1:0", &[])
+        // A port that it finds again after a stop.
+        let listen = format!("127.0.0.1:{}", burin_ports::free().unwrap());
+        Self::at(tempfile::tempdir().unwrap(), &listen, &[])
     }
 
     /// A hub of this folder, with further arguments of `serve`.

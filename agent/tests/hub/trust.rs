@@ -1,7 +1,6 @@
 //! Keys that change and hubs that move, as a host lives through them.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -120,7 +119,7 @@ async fn a_host_goes_where_the_root_says_and_nowhere_else() {
     host.until("synced at the old place", |word| word.syncs > 0)
         .await;
 
-    let port = free_port();
+    let port = burin_ports::free().unwrap();
     let listen = format!("127.0.0.1:{port}");
     let address = format!("https://localhost:{port}");
     old.rotate(&old.root_key(), &["--address", &address]);
@@ -150,9 +149,4 @@ async fn a_host_goes_where_the_root_says_and_nowhere_else() {
         .await;
     assert_eq!(host.events.view().hub, address);
     assert_eq!(host.clock.sets.load(Ordering::SeqCst), 0);
-}
-
-fn free_port() -> u16 {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    door.local_addr().unwrap().port()
 }

@@ -95,7 +95,7 @@ impl Site {
             data: tempfile::tempdir().unwrap(),
             stick: tempfile::tempdir().unwrap(),
             child: None,
-            listen: "127.0.0.1:0".to_owned(),
+            listen: format!("127.0.0.1:{}", burin_ports::free().unwrap()),
             user_data: String::new(),
             token: String::new(),
         };

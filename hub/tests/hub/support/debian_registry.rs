@@ -32,9 +32,7 @@ impl DebianRegistry {
         std::fs::write(file("tls.pem"), made.cert.pem()).unwrap();
         std::fs::write(file("tls.key"), made.signing_key.serialize_pem()).unwrap();
         std::fs::write(file("htpasswd"), HTPASSWD).unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let host = format!("127.0.0.1:{}", burin_ports::free().unwrap());
         std::fs::write(file("config.yml"), config(folder.path(), &host)).unwrap();
         let mut child = Command::new("docker-registry")
             .arg("serve")

@@ -78,25 +78,19 @@ impl Glewlwyd {
             .await
             .unwrap();
         conn.close().await.unwrap();
-        // It takes no port 0: another program may be quicker, then the next port is tried.
-        for _ in 0..8 {
-            let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = probe.local_addr().unwrap().port();
-            drop(probe);
-            let url = format!("http://127.0.0.1:{port}");
-            if let Some(program) = run(folder.path(), &url, port).await {
-                let mut glewlwyd = Self {
-                    issuer: format!("{url}/api/oidc"),
-                    url,
-                    admin: Visitor::new(),
-                    _folder: folder,
-                    _program: program,
-                };
-                glewlwyd.set_up().await;
-                return glewlwyd;
-            }
-        }
-        panic!("glewlwyd found no port");
+        // It takes no port 0.
+        let port = burin_ports::free().unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        let program = run(folder.path(), &url, port).await;
+        let mut glewlwyd = Self {
+            issuer: format!("{url}/api/oidc"),
+            url,
+            admin: Visitor::new(),
+            _folder: folder,
+            _program: program.expect("glewlwyd ended at once"),
+        };
+        glewlwyd.set_up().await;
+        glewlwyd
     }
 
     async fn set_up(&mut self) {
