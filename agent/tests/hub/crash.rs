@@ -1,5 +1,6 @@
-//! A host's process that is killed before each of its writes to the disk, by `strace`, and started
-//! again: it needs nobody, is one row of the hub, and takes one use of its token.
+//! A host's process that is killed before its writes to the disk, by `strace`, and started again: it
+//! needs nobody, is one row of the hub, and takes one use of its token. Each run takes other writes;
+//! the ignored tests take every one.
 
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use burin::context::{Hidden, Paths};
 use burin::hub::{HubSettings, Identity};
+use burin::machine::clock::{Clock as _, Kernel};
 use burin::record::Keeper;
 use burin_api::message::KeyStore;
 use burin_api::token::Token;
@@ -17,16 +19,48 @@ use crate::support::{Disk, Host, Hub};
 
 /// What the process of a host is told, as JSON.
 const TOLD: &str = "BURIN_TEST_HOST";
-/// Every file is replaced by a rename, and given up by an unlink.
-const WRITES: &str = "rename,renameat,renameat2,unlink,unlinkat";
-/// More than a host writes until it is where it shall be.
-const MOST_WRITES: u32 = 40;
+/// A file is written beside its place, synced, renamed, and its folder synced; one that is given up is
+/// unlinked. `strace` counts for each call and thread; all these are made by one thread.
+const CALLS: [&str; 3] = ["rename", "unlink", "fsync"];
+/// More calls of one kind than a host makes until it is where it shall be.
+const MOST_WRITES: u32 = 60;
+/// Each kill costs two lives of a host: not every write is tried in one run.
+const STEP: u32 = 4;
+
+/// When a life ends.
+#[derive(Debug, Clone, Copy)]
+struct Kill {
+    call: &'static str,
+    /// Before which of these calls, from 1.
+    at: u32,
+}
+
+/// Tries every `step`th call of each kind, from one that is drawn, until `survives` says that a host
+/// makes no more. How many were tried.
+async fn sweep(step: u32, mut survives: impl AsyncFnMut(Kill) -> bool) -> u32 {
+    let first = 1 + u32::try_from(Kernel.now() % u64::from(step)).unwrap();
+    let mut kills = 0;
+    for call in CALLS {
+        let mut at = first;
+        while survives(Kill { call, at }).await {
+            kills += 1;
+            at += step;
+            assert!(at < MOST_WRITES, "{call}: {at} times and not done");
+        }
+    }
+    println!("killed {kills} times, at every {step}th write from the {first}th on");
+    kills
+}
 
 /// One life of a host, in a process of its own: it goes on from what its disk holds.
 #[tokio::test]
 #[ignore = "the tests below run it in a process of its own"]
 async fn a_host_process() {
-    let told: Value = serde_json::from_str(&std::env::var(TOLD).unwrap()).unwrap();
+    // In a run of all tests, the ignored ones too, nobody tells it anything.
+    let Ok(told) = std::env::var(TOLD) else {
+        return;
+    };
+    let told: Value = serde_json::from_str(&told).unwrap();
     let text = |name: &str| told[name].as_str().unwrap().to_owned();
     let token = text("token");
     let settings = HubSettings {
@@ -52,6 +86,9 @@ async fn a_host_process() {
         identity.keep(&paths).unwrap();
     }
     host.until("synced", |word| word.syncs > 0).await;
+    let root = told["root_version"].as_u64().unwrap();
+    let version = || identity.registration().root.map(|root| root.version);
+    assert!(version().is_some_and(|version| u64::from(version) >= root));
     let old = text("old_key");
     if !old.is_empty() {
         host.until_key_is_not(&identity, &old).await;
@@ -66,23 +103,26 @@ struct Life<'a> {
     hub: &'a HubSettings,
     token: &'a str,
     old_key: &'a str,
+    /// The newest root document.
+    root_version: u32,
     root: &'a Path,
 }
 
 impl Life<'_> {
-    /// Lives until the host is where it shall be, or until it is killed at its `killed_at`th write.
-    fn live(&self, boot: &str, killed_at: Option<u32>) -> ExitStatus {
+    /// Lives until the host is where it shall be, or until it is killed.
+    fn live(&self, boot: &str, killed: Option<Kill>) -> ExitStatus {
         let told = json!({
             "url": self.hub.url, "pin": self.hub.root, "ca": self.hub.ca[0],
             "token": self.token, "root": self.root, "boot": boot, "old_key": self.old_key,
+            "root_version": self.root_version,
         });
         let program = std::env::current_exe().unwrap();
-        let mut command = match killed_at {
+        let mut command = match killed {
             None => Command::new(program),
-            Some(at) => {
+            Some(Kill { call, at }) => {
                 let mut strace = Command::new("strace");
-                let inject = format!("inject={WRITES}:signal=SIGKILL:when={at}");
-                let trace = format!("trace={WRITES}");
+                let inject = format!("inject={call}:signal=SIGKILL:when={at}");
+                let trace = format!("trace={call}");
                 strace.args(["-f", "-qq", "-o", "/dev/null"]);
                 strace.args(["-e", trace.as_str(), "-e", inject.as_str()]);
                 strace.arg(program);
@@ -98,19 +138,16 @@ impl Life<'_> {
     }
 
     /// Is killed at a write, then lives on. False when there were fewer writes than that.
-    fn survives(&self, killed_at: u32) -> bool {
-        if self
-            .live(&format!("first-{killed_at}"), Some(killed_at))
-            .success()
-        {
-            return false;
-        }
-        let again = self.live(&format!("second-{killed_at}"), None);
-        assert!(
-            again.success(),
-            "killed at write {killed_at}, it did not come back"
-        );
-        true
+    fn survives(&self, killed: Kill) -> bool {
+        tokio::task::block_in_place(|| {
+            let Kill { call, at } = killed;
+            if self.live(&format!("1-{call}-{at}"), Some(killed)).success() {
+                return false;
+            }
+            let again = self.live(&format!("2-{call}-{at}"), None);
+            assert!(again.success(), "{killed:?}: it did not come back");
+            true
+        })
     }
 }
 
@@ -137,11 +174,10 @@ fn hub() -> Hub {
     Hub::at(folder, "127.0.0.1:0", &["--replace-after", "1s"])
 }
 
-#[test]
-fn a_host_that_is_killed_at_any_write_of_its_registration_is_let_in_once() {
+async fn registers(step: u32) -> u32 {
     let hub = hub();
     let settings = hub.settings(None);
-    for at in 1..MOST_WRITES {
+    sweep(step, async |kill| {
         let token = hub.token();
         let disk = tempfile::tempdir().unwrap();
         let paths = Paths::under(disk.path());
@@ -150,66 +186,91 @@ fn a_host_that_is_killed_at_any_write_of_its_registration_is_let_in_once() {
             hub: &settings,
             token: &token,
             old_key: "",
+            root_version: 1,
             root: disk.path(),
         };
-        let killed = life.survives(at);
+        let killed = life.survives(kill);
         let host = only_host(&hub);
         let tokens = hub.client(&["token", "list"]);
         let id = Token::parse(&token).unwrap().id().to_owned();
         let mut rows = tokens.as_array().unwrap().iter();
         let row = rows.find(|row| row["id"] == id.as_str()).unwrap();
-        assert_eq!(row["used"], 1, "killed at write {at}: {row}");
+        assert_eq!(row["used"], 1, "{kill:?}: {row}");
         let kept = Identity::find(&paths).unwrap().unwrap();
-        assert_eq!(
-            kept.registration().host_uid.as_deref(),
-            host["uid"].as_str()
-        );
-        assert_eq!(
-            Keeper::find(&paths).unwrap(),
-            Some(Record::new("installation"))
-        );
+        let uid = host["uid"].as_str();
+        assert_eq!(kept.registration().host_uid.as_deref(), uid, "{kill:?}");
+        let record = Keeper::find(&paths).unwrap();
+        assert_eq!(record, Some(Record::new("installation")), "{kill:?}");
         let seed = token.rsplit('-').next().unwrap();
-        assert!(!holds(&paths.system, seed), "killed at write {at}");
-        if !killed {
-            assert!(
-                at > 4,
-                "fewer writes than record, user-data, registration, key"
-            );
-            return;
-        }
-        hub.client(&["host", "retire", host["uid"].as_str().unwrap()]);
-    }
-    panic!("a host writes {MOST_WRITES} times and is not done");
+        assert!(!holds(&paths.system, seed), "{kill:?}");
+        hub.client(&["host", "retire", uid.unwrap()]);
+        killed
+    })
+    .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_killed_at_any_write_of_its_rekey_goes_on_with_the_key_in_force() {
-    let hub = hub();
+/// A host that was let in, and has two things to do after it was off: a key of its own to change, and
+/// a newer root document to follow.
+async fn changes_keys(step: u32) -> u32 {
+    let mut hub = hub();
     let settings = hub.settings(None);
-    for at in 1..MOST_WRITES {
+    let mut version = 1;
+    sweep(step, async |kill| {
         let disk = Disk::joined(&hub).await;
         let uid = disk.identity().registration().host_uid.unwrap();
         let before = disk.identity().thumbprint();
         hub.client(&["host", "rekey", uid.as_str()]);
+        hub.stop();
+        hub.rotate(&hub.root_key(), &["--new-online-key", "--overlap", "0"]);
+        hub.start_again();
+        version += 1;
         let life = Life {
             hub: &settings,
             token: "",
             old_key: &before,
+            root_version: version,
             root: disk.root(),
         };
-        let killed = tokio::task::block_in_place(|| life.survives(at));
+        let killed = life.survives(kill);
         let host = only_host(&hub);
         let now = disk.identity().thumbprint();
         let label = burin_api::claim::KeyLabel::of(&now).unwrap();
         assert_ne!(now, before);
-        assert_eq!(host["key"], label.to_string(), "killed at write {at}");
+        assert_eq!(host["key"], label.to_string(), "{kill:?}");
         assert_eq!((&host["uid"], &host["rekey"]), (&json!(uid), &json!("")));
+        let root = disk.identity().registration().root.unwrap();
+        assert_eq!(root.version, version, "{kill:?}");
         assert!(!Paths::under(disk.root()).next_identity_key().exists());
-        if !killed {
-            assert!(at > 2, "fewer writes than the new key, and into its place");
-            return;
-        }
         hub.client(&["host", "retire", uid.as_str()]);
-    }
-    panic!("a host writes {MOST_WRITES} times and is not done");
+        killed
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_at_a_write_of_its_registration_is_let_in_once() {
+    let kills = registers(STEP).await;
+    assert!(kills >= 3, "{kills}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_while_keys_change_goes_on_with_those_in_force() {
+    let kills = changes_keys(STEP).await;
+    assert!(kills >= 2, "{kills}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "some minutes: each write of a host's registration"]
+async fn a_host_that_is_killed_at_any_write_of_its_registration_is_let_in_once() {
+    // Record, user-data, registration and key: each is synced, renamed, and synced with its folder.
+    let kills = registers(1).await;
+    assert!(kills >= 12, "{kills}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "some minutes: each write of a host whose keys change"]
+async fn a_host_that_is_killed_at_any_write_while_keys_change_goes_on_with_those_in_force() {
+    // Root document and new key.
+    let kills = changes_keys(1).await;
+    assert!(kills >= 6, "{kills}");
 }

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod crash;
+mod program;
 mod rekey;
 mod support;
 mod trust;

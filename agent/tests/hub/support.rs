@@ -3,8 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use burin::context::{Hidden, Paths};
@@ -20,25 +20,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::program::program;
+
 /// Far above what anything here takes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// The hub's program, built once: it belongs to another package, so cargo does not build it for us. The
-/// whole workspace unites the same features as a run of all tests, so that nothing is compiled twice.
-pub(crate) fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap().to_owned();
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--bin", "burin-hub"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success(), "burin-hub does not build");
-        profile.join("burin-hub")
-    })
-}
 
 /// When the agent of these tests was built: milliseconds since 1970.
 pub(crate) const BUILT: u64 = 1_767_225_600_000;
@@ -92,6 +77,8 @@ pub(crate) struct Hub {
     pub(crate) data: tempfile::TempDir,
     child: Child,
     pub(crate) listen: String,
+    /// Further ones of `serve`.
+    arguments: Vec<String>,
 }
 
 impl Hub {
@@ -103,11 +90,13 @@ impl Hub {
 
     /// A hub of this folder, with further arguments of `serve`.
     pub(crate) fn at(data: tempfile::TempDir, listen: &str, arguments: &[&str]) -> Self {
-        let (child, listen) = serve(data.path(), listen, arguments);
+        let arguments: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
+        let (child, listen) = serve(data.path(), listen, &arguments);
         Self {
             data,
             child,
             listen,
+            arguments,
         }
     }
 
@@ -118,7 +107,7 @@ impl Hub {
 
     pub(crate) fn start_again(&mut self) {
         let listen = self.listen.clone();
-        (self.child, _) = serve(self.data.path(), &listen, &[]);
+        (self.child, _) = serve(self.data.path(), &listen, &self.arguments);
     }
 
     pub(crate) fn client(&self, arguments: &[&str]) -> serde_json::Value {
@@ -180,7 +169,7 @@ pub(crate) fn run(data: &Path, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-fn serve(data: &Path, listen: &str, arguments: &[&str]) -> (Child, String) {
+fn serve(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
     let mut child = Command::new(program())
         .args(["--json", "--data"])
         .arg(data)

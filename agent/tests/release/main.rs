@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod host;
+#[path = "../hub/program.rs"]
+mod program;
 mod site;
 
 use burin_api::dsse::{Envelope, Signature};

@@ -6,7 +6,7 @@ use crate::support::Site;
 use crate::support::host::{Host, code, reason};
 use burin_api::dsse::Envelope;
 use burin_api::event::{Finding, Severity};
-use burin_api::message::{Enroll, EnrollAnswer, KeyStore, Phase};
+use burin_api::message::{Enroll, EnrollAnswer, KeyStore, Phase, SessionAnswer, SyncAnswer};
 use burin_api::token::Token;
 use burin_hub::cli::Span;
 use serde_json::json;
@@ -44,6 +44,38 @@ async fn a_replayed_enroll_and_an_old_nonce_are_refused() {
     let other = host.seal_enroll(&other, Some(&token));
     let made_up = host.send::<EnrollAnswer>(&site, "enroll", &other).await;
     assert_eq!(code(made_up), "bad_nonce");
+}
+
+#[tokio::test]
+async fn a_replay_is_refused_by_a_hub_that_was_started_again() {
+    let site = Site::start().await;
+    let token = site.token(json!({ "uses": 9 })).await;
+    let mut host = Host::boot(&site, "S1", "b").await;
+    host.key_store = KeyStore::File;
+    let body = host.enroll_body(host.nonce(&site).await, Some(&token));
+    let enroll = host.seal_enroll(&body, Some(&token));
+    host.send::<EnrollAnswer>(&site, "enroll", &enroll)
+        .await
+        .unwrap();
+    let uid = host.join(&site, &token).await;
+    let session = host.seal_session(host.nonce(&site).await, &uid).unwrap();
+    let opened: SessionAnswer = host.send(&site, "session", &session).await.unwrap();
+    host.begin(&opened);
+    let body = host.sync_body(Phase::Running);
+    let sync = host.seal_sync(&body);
+    host.send::<SyncAnswer>(&site, "sync", &sync).await.unwrap();
+
+    let mut site = Site::at(site.stop().await, |_| {}).await;
+    for _ in 0..2 {
+        let answer = host.send::<EnrollAnswer>(&site, "enroll", &enroll).await;
+        assert_eq!(code(answer), "bad_nonce");
+        let answer = host.send::<SessionAnswer>(&site, "session", &session).await;
+        assert_eq!(code(answer), "bad_nonce");
+        let answer = host.send::<SyncAnswer>(&site, "sync", &sync).await;
+        assert_eq!(code(answer), "sequence");
+        site = Site::at(site.stop().await, |_| {}).await;
+    }
+    assert_eq!(site.get("/api/v1/tokens").await[0]["used"], 1);
 }
 
 #[tokio::test]

@@ -11,7 +11,29 @@ use tokio::process::{Child, Command};
 use crate::support::database;
 
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_burin-hub"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_burin-hub")))
+}
+
+/// The program under `strace`, which counts some of its calls and kills it before one. It ends with
+/// `strace` at the latest.
+pub(crate) fn program_killed_at(call: &str, at: u32) -> Command {
+    let mut strace = Command::new("strace");
+    strace
+        .args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("trace={call}"),
+        ])
+        .args(["-e", &format!("inject={call}:signal=SIGKILL:when={at}")])
+        .args(["setpriv", "--pdeathsig", "KILL"])
+        .arg(env!("CARGO_BIN_EXE_burin-hub"));
+    without_settings(strace)
+}
+
+fn without_settings(mut command: Command) -> Command {
     command
         .env_remove("BURIN_HUB")
         .env_remove("BURIN_HUB_TOKEN")
@@ -29,7 +51,13 @@ pub(crate) async fn serve(data: &Path) -> (Child, Value) {
     serve_by(program(), data).await
 }
 
-pub(crate) async fn serve_by(mut command: Command, data: &Path) -> (Child, Value) {
+pub(crate) async fn serve_by(command: Command, data: &Path) -> (Child, Value) {
+    let (child, ready) = try_to_serve(command, data).await;
+    (child, ready.unwrap())
+}
+
+/// No ready line when it ends before.
+pub(crate) async fn try_to_serve(mut command: Command, data: &Path) -> (Child, Option<Value>) {
     if let Place::Server(url) = database::of(data).await {
         command.env("BURIN_DATABASE_URL", url.reveal());
     }
@@ -43,7 +71,7 @@ pub(crate) async fn serve_by(mut command: Command, data: &Path) -> (Child, Value
     let mut line = String::new();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     out.read_line(&mut line).await.unwrap();
-    (child, serde_json::from_str(&line).unwrap())
+    (child, serde_json::from_str(&line).ok())
 }
 
 pub(crate) async fn run(data: &Path, arguments: &[&str]) -> Output {

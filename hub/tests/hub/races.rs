@@ -56,6 +56,17 @@ async fn of_two_hundred_hosts_a_token_lets_in_as_many_as_it_has_uses() {
 }
 
 #[tokio::test]
+#[ignore = "some minutes: fifty times"]
+async fn of_two_hundred_hosts_a_token_lets_in_as_many_as_it_has_uses_each_time() {
+    for _ in 0..50 {
+        let site = Site::start().await;
+        let token = site.token(json!({ "uses": 10 })).await;
+        race(&[&site], &token).await;
+        drop(site.stop().await);
+    }
+}
+
+#[tokio::test]
 async fn two_hubs_on_one_database_let_in_no_more_than_one() {
     let url = Secret::new(postgres::database().await);
     let place = Place::Server(url);
