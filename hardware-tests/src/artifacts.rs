@@ -106,14 +106,28 @@ impl Artifacts {
         self.make_iso_with(&[], user_data, out)
     }
 
+    /// Makes an ISO without user-data, for a hub to make others of.
+    ///
+    /// # Errors
+    /// As [`Self::make_iso`].
+    pub fn make_base_iso(&self, out: &Path) -> Result<()> {
+        self.build_iso(&[], None, out)
+    }
+
     /// As [`Self::make_iso`], with more `parameters` for the installer's kernel.
     ///
     /// # Errors
     /// As [`Self::make_iso`].
     pub fn make_iso_with(&self, parameters: &[&str], user_data: &Path, out: &Path) -> Result<()> {
+        self.build_iso(parameters, Some(user_data), out)
+    }
+
+    fn build_iso(&self, parameters: &[&str], user_data: Option<&Path>, out: &Path) -> Result<()> {
         let mut command = Command::new(self.iso());
         command.arg("build").arg("--agent").arg(self.burin());
-        command.arg("--user-data").arg(user_data);
+        if let Some(user_data) = user_data {
+            command.arg("--user-data").arg(user_data);
+        }
         for parameter in [&["console=ttyS0"], parameters].concat() {
             command.arg(format!("--extra-cmdline={parameter}"));
         }

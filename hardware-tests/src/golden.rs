@@ -26,6 +26,10 @@ use crate::{
 pub const INSTALL: Duration = Duration::from_secs(20 * 60);
 /// From power-on of an installed host until it says that it runs.
 pub const BOOT: Duration = Duration::from_secs(8 * 60);
+/// From the host's running until the hub has its kubeconfig.
+const HEARD: Duration = Duration::from_secs(300);
+/// What the operator downloads.
+const KUBECONFIG: &str = "operator.kubeconfig";
 /// Size of the main disk, bytes: above the 100 GB that the gate asks for, and sparse.
 pub const DISK: u64 = 128 << 30;
 /// Serial of the main disk.
@@ -91,12 +95,13 @@ pub fn ready(artifacts: &Artifacts) -> Result<Golden> {
 
 fn make(artifacts: &Artifacts, made_with: String) -> Result<Golden> {
     let folder = workspace::scenario("golden")?;
-    let site = Site::open(artifacts, &folder.join("site"), Ports::default())?;
+    let base = folder.join("base.iso");
+    artifacts.make_base_iso(&base)?;
+    let site = Site::open_locked(artifacts, &folder.join("site"), &base)?;
     site.fill(artifacts)?;
     site.publish(artifacts, Via::Registry)?;
-    let user_data = site.user_data("golden", &secrets(&folder, &site)?)?;
     let iso = folder.join("burin.iso");
-    artifacts.make_iso(&user_data, &iso)?;
+    site.download_iso(&iso, &secrets(&folder, &site)?)?;
     let disk = Disk::empty(&folder.join("disk.raw"), DISK, SERIAL)?;
     let mut machine = machine(&folder, vec![disk], Some(Medium::UsbStick(iso)))?;
     let start = Instant::now();
@@ -109,6 +114,7 @@ fn make(artifacts: &Artifacts, made_with: String) -> Result<Golden> {
     };
     let seconds = start.elapsed().as_secs_f64();
     let console = machine.console()?.text();
+    download_kubeconfig(&site, &folder)?;
     shut_down(&mut machine)?;
     let ports = site.ports();
     drop((machine, site));
@@ -123,20 +129,31 @@ fn make(artifacts: &Artifacts, made_with: String) -> Result<Golden> {
     })
 }
 
-/// User-data with a user's password and a registry's credentials, which are searched for.
+/// User-data with a user's password and the credentials of a registry, which are searched for, as is the
+/// password of the registry that the host pulls from: only the hub was told that.
 fn secrets(folder: &Path, site: &Site) -> Result<String> {
     let (user, registry) = (random("user")?, random("registry")?);
     note(folder, Kind::UserPassword, &user)?;
     note(folder, Kind::RegistryPassword, &registry)?;
-    let host = site.registry.guest_name();
+    let login = site.registry.login().context("the registry is open")?;
+    note(folder, Kind::HubRegistryPassword, login.password)?;
     Ok(format!(
-        "---\n\
-         users:\n\
+        "users:\n\
          - {{ name: ops, passwd: {user}, lock_passwd: false }}\n\
          burin:\n\
          \x20 registries:\n\
-         \x20 - {{ host: \"{host}\", username: edge, password: {registry} }}\n"
+         \x20 - {{ host: registry.example, username: edge, password: {registry} }}\n"
     ))
+}
+
+/// Has the hub hand out the kubeconfig that the host sent, as to an operator. Its key is searched for.
+fn download_kubeconfig(site: &Site, folder: &Path) -> Result<()> {
+    let text = site.hub.wait_for("the kubeconfig", HEARD, |hosts| {
+        let uid = hosts.first()?["uid"].as_str()?;
+        // The hub refuses until the host has sent it.
+        site.hub.run(&["host", "kubeconfig", uid]).ok()
+    })?;
+    fs::write(folder.join(KUBECONFIG), text).context("writing the kubeconfig")
 }
 
 /// Ends the scenario of the golden disk. What must lie somewhere has to be found there: else the search
@@ -150,6 +167,8 @@ fn searched(folder: &Path, time: Duration) -> Result<()> {
         (Kind::HostKey, "burin-system/identity.key"),
         (Kind::UserPassword, "burin-system/user-data"),
         (Kind::RegistryPassword, "burin-system/user-data"),
+        (Kind::HubRegistryPassword, "site/registry.password"),
+        (Kind::Kubeconfig, KUBECONFIG),
     ] {
         ensure!(
             report.lies(kind, place),

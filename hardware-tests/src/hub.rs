@@ -33,6 +33,22 @@ pub struct Serving<'a> {
     pub interval: u32,
     /// URL of a PostgreSQL database, without a password; an SQLite file when none.
     pub database: Option<&'a str>,
+    /// An ISO to make others of.
+    pub iso: Option<&'a Path>,
+}
+
+impl Serving<'_> {
+    /// For a guest of the emulator, on an SQLite file; `port` 0 picks a free one.
+    #[must_use]
+    pub fn guests(port: u16) -> Self {
+        Self {
+            port,
+            name: GUEST_SEES,
+            interval: SYNC,
+            database: None,
+            iso: None,
+        }
+    }
 }
 
 /// What a hub prints when it is ready, with `--json`.
@@ -63,16 +79,10 @@ impl Hub {
     /// # Errors
     /// When it does not say that it is ready within its time.
     pub fn start(artifacts: &Artifacts, folder: &Path, port: u16) -> Result<Self> {
-        let serving = Serving {
-            port,
-            name: GUEST_SEES,
-            interval: SYNC,
-            database: None,
-        };
-        Self::serve(artifacts, folder, &serving)
+        Self::serve(artifacts, folder, &Serving::guests(port))
     }
 
-    /// As [`Self::start`], for hosts elsewhere, at another pace or on another database.
+    /// As [`Self::start`], for hosts elsewhere, at another pace, on another database, or with an ISO.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -92,6 +102,9 @@ impl Hub {
             .args(["--public-url", &format!("https://{}:{port}", serving.name)]);
         if let Some(url) = serving.database {
             command.args(["--database-url", url]);
+        }
+        if let Some(iso) = serving.iso {
+            command.arg("--iso").arg(iso);
         }
         let process = Guard::start(&command, &log_file(folder))?;
         let line = process
@@ -136,6 +149,27 @@ impl Hub {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--data").arg(&self.data);
         process::output(&mut command)
+    }
+
+    /// Signs the next root document with the root key that the first start made, with `changes`: options of
+    /// `root rotate`. The hub takes it up at its next start.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    pub fn rotate(&self, changes: &[&str]) -> Result<()> {
+        let key = self.data.join("root-unprotected.key");
+        let key = key.display().to_string();
+        let rotate = ["root", "rotate", "--root-key", &key];
+        self.run(&[&rotate, changes].concat())?;
+        Ok(())
+    }
+
+    /// Ends it at once, as a power cut does.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.kill()
     }
 
     /// User-data that brings a host here with `token`, which no process list shows.

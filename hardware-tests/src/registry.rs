@@ -14,6 +14,21 @@ use crate::{
     process::Guard,
 };
 
+/// Who may use a registry that was locked.
+#[derive(Debug, Clone, Copy)]
+pub struct Login {
+    pub user: &'static str,
+    pub password: &'static str,
+}
+
+/// The password stands nowhere else: it is searched for where it must not be.
+const LOGIN: Login = Login {
+    user: "fleet",
+    password: "canary-of-the-registry-93c1e07b",
+};
+/// bcrypt of the password of [`LOGIN`], the only form that the registry takes.
+const HTPASSWD: &str = "fleet:$2b$05$burinburinburinburinbuo7hCZUvbDMf3LhFY0VxK4DOtfO53FhG\n";
+
 /// A registry that runs until it is dropped. Its storage stays.
 #[derive(Debug)]
 pub struct Registry {
@@ -21,6 +36,22 @@ pub struct Registry {
     port: u16,
     tls: ServerFiles,
     storage: PathBuf,
+    login: Option<Login>,
+}
+
+/// Has the registry of `folder` ask for a password from its next start on.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn lock(folder: &Path) -> Result<()> {
+    let file = passwords(folder);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&file, HTPASSWD))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+fn passwords(folder: &Path) -> PathBuf {
+    folder.join("htpasswd")
 }
 
 impl Registry {
@@ -38,8 +69,12 @@ impl Registry {
         fs::create_dir_all(&storage).with_context(|| format!("creating {}", storage.display()))?;
         let tls = existing_or_new(&folder.join("tls"))?;
         let config = folder.join("config.yml");
-        fs::write(&config, configuration(&storage, port, &tls))
-            .with_context(|| format!("writing {}", config.display()))?;
+        let passwords = Some(passwords(folder)).filter(|file| file.exists());
+        fs::write(
+            &config,
+            configuration(&storage, port, &tls, passwords.as_deref()),
+        )
+        .with_context(|| format!("writing {}", config.display()))?;
         let mut command = Command::new("docker-registry");
         command
             .arg("serve")
@@ -55,6 +90,7 @@ impl Registry {
             port,
             tls,
             storage,
+            login: passwords.map(|_| LOGIN),
         })
     }
 
@@ -71,6 +107,11 @@ impl Registry {
     /// `10.0.2.2:PORT`: how the guest and therefore the profile names it.
     pub fn guest_name(&self) -> String {
         format!("10.0.2.2:{}", self.port)
+    }
+
+    /// Who may use it; none when everybody may.
+    pub fn login(&self) -> Option<Login> {
+        self.login
     }
 
     /// Certificates; `ca` is what a client has to trust.
@@ -97,9 +138,13 @@ fn existing_or_new(folder: &Path) -> Result<ServerFiles> {
     pki::make(folder)
 }
 
-fn configuration(storage: &Path, port: u16, tls: &ServerFiles) -> String {
+fn configuration(storage: &Path, port: u16, tls: &ServerFiles, passwords: Option<&Path>) -> String {
+    let login = passwords.map_or_else(String::new, |file| {
+        let file = file.display();
+        format!("auth:\n  htpasswd: {{ realm: fleet, path: {file} }}\n")
+    });
     format!(
-        "version: 0.1\n\
+        "version: 0.1\n{login}\
          log: {{ level: info, accesslog: {{ disabled: false }} }}\n\
          storage:\n  filesystem: {{ rootdirectory: {} }}\n  delete: {{ enabled: true }}\n\
          http:\n  addr: 127.0.0.1:{port}\n  tls: {{ certificate: {}, key: {} }}\n",

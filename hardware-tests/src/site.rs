@@ -2,16 +2,20 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
+use tempfile::NamedTempFile;
 
 use crate::{
     artifacts::Artifacts,
-    hub::Hub,
+    hub::{Hub, Serving},
     images::{Images, KubernetesBinary, Target, push},
-    registry::Registry,
+    registry::{self, Registry},
 };
 
 /// Name of the profile that [`Site::start`] publishes.
@@ -48,13 +52,41 @@ impl Site {
     /// # Errors
     /// When one of them does not start.
     pub fn open(artifacts: &Artifacts, folder: &Path, ports: Ports) -> Result<Self> {
+        Self::serve(
+            artifacts,
+            folder,
+            ports.registry,
+            &Serving::guests(ports.hub),
+        )
+    }
+
+    /// As [`Self::open`] of an empty folder, with a registry whose password only the hub is told, and a hub
+    /// that makes ISOs of `base`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_locked(artifacts: &Artifacts, folder: &Path, base: &Path) -> Result<Self> {
+        registry::lock(&folder.join("registry"))?;
+        let serving = Serving {
+            iso: Some(base),
+            ..Serving::guests(0)
+        };
+        Self::serve(artifacts, folder, 0, &serving)
+    }
+
+    fn serve(
+        artifacts: &Artifacts,
+        folder: &Path,
+        registry_port: u16,
+        serving: &Serving<'_>,
+    ) -> Result<Self> {
         let registry_folder = folder.join("registry");
         let hub_folder = folder.join("hub");
         for path in [&registry_folder, &hub_folder] {
             fs::create_dir_all(path).with_context(|| format!("creating {}", path.display()))?;
         }
-        let registry = Registry::start(&registry_folder, ports.registry)?;
-        let hub = Hub::start(artifacts, &hub_folder, ports.hub)?;
+        let registry = Registry::start(&registry_folder, registry_port)?;
+        let hub = Hub::serve(artifacts, &hub_folder, serving)?;
         let binary = KubernetesBinary::chosen(&artifacts.standin());
         Ok(Self {
             registry,
@@ -62,6 +94,21 @@ impl Site {
             kubernetes: binary.name().to_owned(),
             folder: folder.to_owned(),
         })
+    }
+
+    /// Ends the hub and starts it with its data on `port`.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub fn start_hub_again(&mut self, artifacts: &Artifacts, port: u16) -> Result<()> {
+        self.hub.stop()?;
+        self.hub = Hub::start(artifacts, &self.folder.join("hub"), port)?;
+        Ok(())
+    }
+
+    /// The document of [`PROFILE`], when it was published.
+    pub fn profile(&self) -> PathBuf {
+        self.folder.join("profile.yaml")
     }
 
     /// The ports in use.
@@ -80,10 +127,11 @@ impl Site {
         let images = Images::of_this_user()?;
         let binary = KubernetesBinary::chosen(&artifacts.standin());
         let name = self.registry.local_name();
+        let auth = self.auth_file()?;
         let target = Target {
             registry: &name,
             certificates: self.registry.tls().ca.parent(),
-            auth_file: None,
+            auth_file: auth.as_ref().map(NamedTempFile::path),
         };
         for (layout, repository, tag) in [
             (images.os()?, "os/debian", "13"),
@@ -93,6 +141,18 @@ impl Site {
             push(&layout, target, repository, tag)?;
         }
         Ok(())
+    }
+
+    /// What `skopeo login` would write for a locked registry, outside of what is searched for secrets.
+    fn auth_file(&self) -> Result<Option<NamedTempFile>> {
+        let Some(login) = self.registry.login() else {
+            return Ok(None);
+        };
+        let mut file = NamedTempFile::new().context("making a file for skopeo")?;
+        let auth = STANDARD.encode(format!("{}:{}", login.user, login.password));
+        let entries = json!({ self.registry.local_name(): { "auth": auth } });
+        write!(file, "{}", json!({ "auths": entries })).context("writing a file for skopeo")?;
+        Ok(Some(file))
     }
 
     /// Lists the registry in the hub and publishes [`PROFILE`].
@@ -119,16 +179,16 @@ impl Site {
         };
         let ca = self.registry.tls().ca.display().to_string();
         let endpoint = format!("https://{local}");
-        self.hub.run(&[
-            "registry",
-            "add",
-            &guest,
-            "--endpoint",
-            &endpoint,
-            "--ca",
-            &ca,
-        ])?;
-        let path = self.folder.join("profile.yaml");
+        let mut add = vec!["registry", "add", &guest];
+        add.extend(["--endpoint", &endpoint, "--ca", &ca]);
+        let password = self.folder.join("registry.password");
+        let file = password.display().to_string();
+        if let Some(login) = self.registry.login() {
+            fs::write(&password, login.password).with_context(|| format!("writing {file}"))?;
+            add.extend(["--username", login.user, "--password-file", &file]);
+        }
+        self.hub.run(&add)?;
+        let path = self.profile();
         let binary = KubernetesBinary::chosen(&artifacts.standin());
         let profile = change(profile(&guest, binary.path_in_image()))?;
         fs::write(&path, profile).with_context(|| format!("writing {}", path.display()))?;
@@ -150,6 +210,19 @@ impl Site {
             .as_str()
             .with_context(|| format!("no token in {answer}"))?;
         self.keep(name, &(self.hub.user_data(token)? + more))
+    }
+
+    /// Has the hub make the ISO `out` with a new token for one host in it, and `more` user-data.
+    ///
+    /// # Errors
+    /// When the hub refuses, or was opened without an ISO.
+    pub fn download_iso(&self, out: &Path, more: &str) -> Result<()> {
+        let more = self.keep("further", more)?.display().to_string();
+        let out = out.display().to_string();
+        let mut download = vec!["iso", "download", "--out", &out, "--user-data", &more];
+        download.extend(["--new-token", "--uses", "1", "--profile", PROFILE]);
+        self.hub.run(&download)?;
+        Ok(())
     }
 
     /// Writes the user-data of an ISO without a token: a person lets its hosts in.

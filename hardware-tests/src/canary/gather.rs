@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aho_corasick::AhoCorasick;
 use anyhow::{Context, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use burin_api::{base32, token::PREFIX};
@@ -15,6 +16,8 @@ use super::{Kind, NOTES, Note, Secret, disk::Image};
 /// Before the 32 bytes of a private key in PKCS #8, whether Ed25519 (RFC 8410, section 7) or an
 /// elliptic curve (RFC 5915, section 3): an octet string of that length.
 const PRIVATE: [u8; 2] = [0x04, 0x20];
+/// Bytes that no token is longer than.
+const TOKEN: usize = 128;
 
 /// Every secret that is known to lie somewhere in `folder`, once.
 pub(super) fn all(folder: &Path, files: &[PathBuf], disks: &[Image]) -> Result<Vec<Secret>> {
@@ -25,6 +28,12 @@ pub(super) fn all(folder: &Path, files: &[PathBuf], disks: &[Image]) -> Result<V
         let in_data = path.parent().is_some_and(|it| it.ends_with("data"));
         if name.ends_with("user-data") {
             all.extend(tokens(&String::from_utf8_lossy(&read()?)));
+        } else if name == "burin.iso" {
+            all.extend(tokens_in(&read()?)?);
+        } else if name == "release.key" {
+            all.extend(private(Kind::ReleaseKey, &read()?));
+        } else if name.ends_with(".kubeconfig") {
+            all.extend(kubeconfig(&read()?)?);
         } else if name.starts_with("hub") && name.ends_with(".log") {
             all.extend(greeted(&String::from_utf8_lossy(&read()?)));
         } else if in_data && name == "admin.json" {
@@ -81,6 +90,30 @@ fn tokens(text: &str) -> Vec<Secret> {
         seeds.extend(bytes.map(|it| secret(Kind::Token, &it.to_be_bytes())));
     }
     seeds
+}
+
+/// As [`tokens`], within other bytes: user-data lies in an ISO as it is.
+fn tokens_in(bytes: &[u8]) -> Result<Vec<Secret>> {
+    let begin = AhoCorasick::new([format!("{PREFIX}-")]).context("looking for tokens")?;
+    let begins = begin.find_iter(bytes).map(|found| found.start());
+    let texts = begins.map(|at| bytes[at..].iter().take(TOKEN).copied().collect::<Vec<u8>>());
+    Ok(texts
+        .flat_map(|text| tokens(&String::from_utf8_lossy(&text)))
+        .collect())
+}
+
+/// The administrator's private key in a kubeconfig: its number, and each line of it as PEM, by which it is
+/// found within base64 as well.
+fn kubeconfig(file: &[u8]) -> Result<Vec<Secret>> {
+    let config: Value = serde_yaml::from_slice(file).context("reading a kubeconfig")?;
+    let key = config["users"][0]["user"]["client-key-data"].as_str();
+    let key = STANDARD.decode(key.context("no key in a kubeconfig")?);
+    let key = key.ok().context("the key of a kubeconfig is no base64")?;
+    let mut all = private(Kind::Kubeconfig, &key);
+    let text = String::from_utf8_lossy(&key);
+    let body = text.lines().filter(|line| !line.starts_with("-----"));
+    all.extend(body.map(|line| secret(Kind::Kubeconfig, line.as_bytes())));
+    Ok(all)
 }
 
 /// The first password that a hub told when it was ready.
@@ -156,6 +189,26 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_a_kubeconfig_is_found_as_it_is_and_as_it_lies_there() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let data = STANDARD.encode(key.serialize_pem());
+        let text = format!("users:\n- name: a\n  user: {{ client-key-data: {data} }}\n");
+        let found = kubeconfig(text.as_bytes()).unwrap();
+        let lies_in = |text: &[u8]| {
+            let forms = found.iter().flat_map(|it| super::super::forms(&it.bytes));
+            forms
+                .map(|(_, form)| form)
+                .any(|form| text.windows(form.len()).any(|part| part == form))
+        };
+        assert!(lies_in(&key.serialize_der()));
+        assert!(lies_in(key.serialize_pem().as_bytes()));
+        assert!(lies_in(text.as_bytes()));
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        assert!(!lies_in(STANDARD.encode(&other).as_bytes()) && !lies_in(other.as_bytes()));
+        assert!(kubeconfig(b"users: []").is_err());
+    }
+
+    #[test]
     fn seeds_and_passwords_are_found_where_programs_write_them() {
         let token = burin_api::token::Token::from_seed([9; 16]);
         let text = format!("burin:\n  token: \"{}\"\n", token.reveal());
@@ -163,6 +216,9 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].bytes.len(), 26);
         assert_eq!(found[1].bytes, [9; 16]);
+        let iso = [&[0xff; 4000], text.as_bytes(), &[0; 4000]].concat();
+        assert_eq!(tokens_in(&iso).unwrap(), found);
+        assert!(tokens_in(&[0xff; 4000]).unwrap().is_empty());
         let log = "INFO a\n{\"admin_password\":\"first\",\"url\":\"u\"}\nINFO b\n";
         assert_eq!(greeted(log), [secret(Kind::FirstPassword, b"first")]);
         assert!(greeted("{\"admin_password\":null}").is_empty());

@@ -22,10 +22,16 @@ pub enum Kind {
     HubKey,
     /// The private key of an installed host.
     HostKey,
+    /// The private key that releases are signed with.
+    ReleaseKey,
     /// The password of a user of the host, in plain text in its user-data.
     UserPassword,
     /// Credentials of a registry in user-data.
     RegistryPassword,
+    /// Those that only the hub was told.
+    HubRegistryPassword,
+    /// The private key in a cluster's kubeconfig.
+    Kubeconfig,
 }
 
 /// A file of the scenario, or a file within a disk, by the names of its folders.
@@ -104,10 +110,14 @@ pub(super) fn may_lie(kind: Kind, place: &Place) -> bool {
         // Never on the disk: it is blanked there once the host was let in.
         Kind::Token => &["*user-data", "burin.iso"],
         Kind::HubKey => &["data/*.key"],
+        Kind::ReleaseKey => &["stick/release.key"],
         // The firmware keeps it until the disk does. It forgets the variable then; the bytes of a deleted
         // one stay in its flash until it needs the room.
         Kind::HostKey => &["disk:burin-system/identity.key", "variables.fd"],
         Kind::UserPassword | Kind::RegistryPassword => &USER_DATA,
+        Kind::HubRegistryPassword => &["registry.password"],
+        // With whoever downloaded it. K3s has its own copies, in RAM but for this one.
+        Kind::Kubeconfig => &["*.kubeconfig", "disk:k3s/server/tls/client-admin.key"],
     };
     let mut patterns = patterns.iter().map(|it| (it.strip_prefix("disk:"), it));
     patterns.any(|(on_disk, pattern)| match (place, on_disk) {
@@ -155,6 +165,22 @@ mod tests {
             (Kind::HubKey, file("site/hub/data/online.key"), true),
             (Kind::HubKey, file("site/hub/data/hub.db-wal"), false),
             (Kind::Session, file("site/hub/data/hub.db"), false),
+            (Kind::ReleaseKey, file("stick/release.key"), true),
+            (Kind::ReleaseKey, file("site/hub/data/root.json"), false),
+            (
+                Kind::HubRegistryPassword,
+                file("site/registry.password"),
+                true,
+            ),
+            (Kind::HubRegistryPassword, system("/user-data"), false),
+            (
+                Kind::HubRegistryPassword,
+                file("site/hub/data/hub.db"),
+                false,
+            ),
+            (Kind::Kubeconfig, file("operator.kubeconfig"), true),
+            (Kind::Kubeconfig, file("site/hub/data/hub.db-wal"), false),
+            (Kind::Kubeconfig, system("/record.json"), false),
         ] {
             assert_eq!(may_lie(kind, &place), may, "{kind:?} in {place}");
         }

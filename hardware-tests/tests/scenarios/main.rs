@@ -6,6 +6,7 @@
 mod bytes;
 mod console;
 mod gate;
+mod golden;
 mod installed;
 mod interrupted;
 mod stories;

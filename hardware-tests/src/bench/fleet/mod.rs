@@ -259,6 +259,7 @@ fn serving(plan: &Plan, port: u16) -> Serving<'_> {
         name: "127.0.0.1",
         interval: plan.interval,
         database: plan.database.as_deref(),
+        iso: None,
     }
 }
 
