@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use burin_api::dsse::{DsseError, Envelope, MAX_ANSWER, Payload, PublicKey};
-use burin_api::message::{Hello, HelloAnswer, PROTOCOL, Refusal, RootDocument};
-use burin_api::root::{self, Anchor};
+use burin_api::dsse::{Envelope, MAX_ANSWER, Payload};
+use burin_api::message::{Hello, PROTOCOL, RootDocument};
+use burin_api::root::Anchor;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::problem::Problem;
 use super::settings::HubSettings;
 use super::tls::{self, Dates};
+use super::verify::{self, Greeting, Said};
 use crate::machine::clock::Clock;
 
 /// A long poll is held for 25 s at most; the rest is a slow line.
@@ -37,13 +38,6 @@ pub(super) struct Here<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
     /// Newest time that the hub confirmed, milliseconds since 1970.
     pub(super) floor: u64,
-}
-
-/// What a hello brought, verified.
-#[derive(Debug)]
-pub(super) struct Greeting {
-    pub(super) answer: HelloAnswer,
-    pub(super) root: RootDocument,
 }
 
 impl Client {
@@ -107,25 +101,8 @@ impl Client {
             },
         };
         let body = serde_json::to_vec(&hello).map_err(|err| Problem::Answer(err.to_string()))?;
-        let (ok, envelope) = self.call("hello", body).await?;
-        if !ok {
-            // Nothing says yet whose refusal this is; it is shown, and only delays.
-            let refusal: Refusal = envelope.peek().map_err(Problem::Signature)?;
-            return Err(Problem::Refused(refusal));
-        }
-        let peeked: HelloAnswer = envelope.peek().map_err(Problem::Signature)?;
-        let root = root::follow(anchor, &peeked.root).map_err(Problem::Root)?;
-        let key = self.signer(&envelope, &root)?;
-        let answer: HelloAnswer = envelope.open(&[key]).map_err(Problem::Signature)?;
-        if answer.host_nonce != hello.host_nonce {
-            return Err(Problem::Answer(
-                "it is an answer to another hello".to_owned(),
-            ));
-        }
-        if answer.hub_id != root.hub_id {
-            return Err(Problem::Answer("it is of another hub".to_owned()));
-        }
-        Ok(Greeting { answer, root })
+        let said = self.call("hello", body).await?;
+        verify::greeting(anchor, &hello, &said, self.now())
     }
 
     /// Sends a signed body and verifies the answer under `root`.
@@ -139,32 +116,16 @@ impl Client {
         root: &RootDocument,
     ) -> Result<A, Problem> {
         let bytes = serde_json::to_vec(body).map_err(|err| Problem::Answer(err.to_string()))?;
-        let (ok, envelope) = self.call(path, bytes).await?;
-        let key = self.signer(&envelope, root)?;
-        if ok {
-            return envelope.open_answer(key, body).map_err(Problem::Signature);
-        }
-        let refusal = envelope.open_refusal(key, body);
-        Err(Problem::Refused(refusal.map_err(Problem::Signature)?))
+        let said = self.call(path, bytes).await?;
+        verify::answer(body, &said, root, self.now())
     }
 
-    /// The one of the keys that speak for the hub now which an answer says it is signed by.
-    fn signer<'a>(
-        &self,
-        envelope: &Envelope,
-        root: &'a RootDocument,
-    ) -> Result<&'a PublicKey, Problem> {
-        let signed_by = |key: &&PublicKey| {
-            key.thumbprint()
-                .is_ok_and(|id| envelope.signatures.iter().any(|it| it.keyid == id))
-        };
-        root.speakers(self.clock.now().max(self.floor))
-            .into_iter()
-            .find(signed_by)
-            .ok_or_else(|| Problem::Signature(DsseError::Missing("of the hub's own".to_owned())))
+    /// The latest time that this host knows of, milliseconds since 1970.
+    fn now(&self) -> u64 {
+        self.clock.now().max(self.floor)
     }
 
-    async fn call(&self, path: &str, body: Vec<u8>) -> Result<(bool, Envelope), Problem> {
+    async fn call(&self, path: &str, body: Vec<u8>) -> Result<Said, Problem> {
         let request = self
             .http
             .post(format!("{}/h/1/{path}", self.base))
@@ -181,8 +142,9 @@ impl Client {
                 )));
             }
         }
-        let envelope = serde_json::from_slice(&bytes)
-            .map_err(|_| Problem::Answer(format!("status {status}, and not what a hub says")))?;
-        Ok((status.is_success(), envelope))
+        Ok(Said {
+            status: status.as_u16(),
+            body: bytes,
+        })
     }
 }

@@ -5,10 +5,11 @@ use burin_api::root::{Anchor, MOST_ADDRESSES, RootError};
 use burin_core::clock;
 use burin_core::view::Fact;
 
-use super::client::{Client, Greeting, Here};
+use super::client::{Client, Here};
 use super::link::{Link, Memory};
 use super::problem::Problem;
 use super::tls::Dates;
+use super::verify::Greeting;
 
 /// What a hello did to the list of the hub's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

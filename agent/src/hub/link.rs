@@ -12,7 +12,7 @@ use burin_seal::PrivateKey;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::client::{Client, Greeting};
+use super::client::Client;
 use super::greet::Addresses;
 use super::identity::Identity;
 use super::messages;
@@ -20,6 +20,7 @@ use super::problem::Problem;
 use super::rekey::Change;
 use super::session::{Keys, Session};
 use super::settings::{HubSettings, Introduction};
+use super::verify::Greeting;
 use super::word::{Report, Word};
 use crate::context::Paths;
 use crate::events::Events;

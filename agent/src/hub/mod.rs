@@ -13,6 +13,7 @@ mod release;
 mod session;
 mod settings;
 mod tls;
+pub mod verify;
 mod word;
 
 pub use identity::Identity;

@@ -34,7 +34,16 @@ pub enum Problem {
     Answer(String),
     #[error("the hub refused: {}", .0.message)]
     Refused(Refusal),
+    /// A refusal of `hello`: whose it is cannot be known yet, nor of which day.
+    #[error("whoever answers as the hub refused: {}", .0.message)]
+    Unproven(Refusal),
+    /// The hub's, about bytes that it could not read.
+    #[error("the hub could not read what arrived there: {0}")]
+    Unread(String),
 }
+
+/// The longest pause that somebody who proved nothing can ask for.
+const UNPROVEN: Duration = Duration::from_secs(60);
 
 impl Problem {
     /// What a person can do.
@@ -60,18 +69,30 @@ impl Problem {
             Self::Signature(_) | Self::Answer(_) => {
                 "Check for a proxy that changes answers, and that hub and agent fit together."
             }
-            Self::Refused(refusal) => advice_on(&refusal.code),
+            Self::Refused(refusal) | Self::Unproven(refusal) => advice_on(&refusal.code),
+            Self::Unread(_) => {
+                "Check for a proxy that changes requests, and that hub and agent fit together."
+            }
         }
     }
 
     /// What trying again can bring. A host never ends trying: what cannot help by itself is tried
-    /// at the longest pause, because the hub's admin may have put it right.
+    /// at the longest pause, because the hub's admin may have put it right. What a proxy can bring about
+    /// by changing a bit is like a cut: when the proxy is gone the host shall be back soon.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
             Self::Refused(refusal) => match refusal.retry_after {
                 Some(seconds) => Class::After(Duration::from_secs(seconds.max(1).into())),
+                None if refusal.code == "bad_signature" => Class::Again,
                 None => Class::Never,
+            },
+            Self::Unproven(refusal) => match refusal.retry_after {
+                Some(seconds) => {
+                    let asked = Duration::from_secs(seconds.max(1).into());
+                    Class::After(asked.min(UNPROVEN))
+                }
+                None => Class::Again,
             },
             Self::Settings { .. } => Class::Never,
             _ => Class::Again,
@@ -115,6 +136,9 @@ impl Problem {
         }
         if words.contains("dns") || words.contains("no record found") || words.contains("resolv") {
             return Self::Name(words);
+        }
+        if words.contains("head is too large") || words.starts_with("invalid HTTP") {
+            return Self::Answer(words);
         }
         if error.is_connect() || error.is_request() || error.is_body() {
             return Self::Unreachable(words);
@@ -211,7 +235,22 @@ mod tests {
             Class::After(Duration::from_secs(7))
         );
         assert_eq!(refused("revoked", None).class(), Class::Never);
+        // Whoever is between can flip a bit of a signature.
+        assert_eq!(refused("bad_signature", None).class(), Class::Again);
         assert_eq!(Problem::UnknownCertificate.class(), Class::Again);
+    }
+
+    #[test]
+    fn who_proved_nothing_decides_for_a_minute_at_most() {
+        let unproven = |retry_after| match refused("limited", retry_after) {
+            Problem::Refused(refusal) => Problem::Unproven(refusal).class(),
+            other => other.class(),
+        };
+        let minute = Duration::from_secs(60);
+        assert_eq!(unproven(Some(u32::MAX)), Class::After(minute));
+        assert_eq!(unproven(Some(2)), Class::After(Duration::from_secs(2)));
+        assert_eq!(unproven(None), Class::Again);
+        assert_eq!(Problem::Unread(String::new()).class(), Class::Again);
     }
 
     #[test]

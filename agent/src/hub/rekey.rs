@@ -9,11 +9,12 @@ use burin_api::message::{KeyStore, RekeyAnswer};
 use burin_core::view::Fact;
 use tokio::time::Instant;
 
-use super::client::{Client, Greeting};
+use super::client::Client;
 use super::link::{Link, Memory};
 use super::messages;
 use super::problem::Problem;
 use super::session::Session;
+use super::verify::Greeting;
 
 /// How long a host waits with a change that could not be made. It lives on with the key it has.
 const LATER: Duration = Duration::from_secs(3600);

@@ -6,6 +6,7 @@
 mod clocks;
 mod crash;
 mod program;
+mod proxied;
 mod rekey;
 mod support;
 mod trust;

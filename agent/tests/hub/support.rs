@@ -186,6 +186,9 @@ fn serve(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
     (child, ready["listen"].as_str().unwrap().to_owned())
 }
 
+/// Of every host that says nothing else.
+const HOST_ID: &str = "K7QF-2M9X-0TRD-8HWN";
+
 /// A host that does nothing but talk.
 pub(crate) struct Host {
     /// Its files, unless they are the test's.
@@ -211,7 +214,22 @@ impl Host {
         clock: Arc<TestClock>,
     ) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let mut host = Self::launch(root.path(), settings, identity, boot, ways, clock);
+        let names = (HOST_ID, boot);
+        let mut host = Self::launch(root.path(), settings, identity, names, ways, clock);
+        host._root = Some(root);
+        host
+    }
+
+    /// Another machine than the others of this hub.
+    pub(crate) fn start_as(
+        settings: HubSettings,
+        identity: &Identity,
+        host_id: &str,
+        ways: route::Ways,
+    ) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let (clock, names) = (TestClock::right(), (host_id, "boot-1"));
+        let mut host = Self::launch(root.path(), settings, identity, names, ways, clock);
         host._root = Some(root);
         host
     }
@@ -219,14 +237,16 @@ impl Host {
     /// With the files that the host has under `root`.
     pub(crate) fn on(root: &Path, settings: HubSettings, identity: &Identity, boot: &str) -> Self {
         let (_, ways) = watch::channel([String::from("lo")].into());
-        Self::launch(root, settings, identity, boot, ways, TestClock::right())
+        let names = (HOST_ID, boot);
+        Self::launch(root, settings, identity, names, ways, TestClock::right())
     }
 
+    /// `names` are the host ID and the boot.
     fn launch(
         root: &Path,
         settings: HubSettings,
         identity: &Identity,
-        boot: &str,
+        (host_id, boot): (&str, &str),
         ways: route::Ways,
         clock: Arc<TestClock>,
     ) -> Self {
@@ -240,7 +260,7 @@ impl Host {
         let link = Link {
             settings,
             introduction: Introduction {
-                host_id: "K7QF-2M9X-0TRD-8HWN".to_owned(),
+                host_id: host_id.to_owned(),
                 host_id_source: "smbios-uuid".to_owned(),
                 evidence: Evidence {
                     uuid: "6a8d0f6c-9d9c-4c0b-8f2e-0d4c6e1b7a55".to_owned(),
