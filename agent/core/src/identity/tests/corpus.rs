@@ -60,13 +60,16 @@ impl Fixture {
 }
 
 fn corpus() -> Vec<Fixture> {
-    serde_json::from_str(include_str!("../../../fixtures/hosts.json")).unwrap()
+    let read = |text: &str| -> Vec<Fixture> { serde_json::from_str(text).unwrap() };
+    let mut all = read(include_str!("../../../fixtures/hosts.json"));
+    all.extend(read(include_str!("../../../fixtures/more-hosts.json")));
+    all
 }
 
 #[test]
 fn every_box_of_the_corpus_keeps_its_id() {
     let corpus = corpus();
-    assert!(corpus.len() >= 40);
+    assert!(corpus.len() >= 200);
     for fixture in &corpus {
         let found = plainly(&fixture.facts(), [7; 16]);
         let name = &fixture.name;
@@ -79,6 +82,32 @@ fn every_box_of_the_corpus_keeps_its_id() {
         let random = HostId::derive(Source::Random, &hex::encode([7; 16]));
         let want = fixture.id.clone().unwrap_or(random);
         assert_eq!(found.id, want, "{name}");
+    }
+}
+
+#[test]
+fn a_hundred_boots_give_one_id() {
+    for fixture in &corpus() {
+        let want = plainly(&fixture.facts(), [7; 16]);
+        for boot in 0..100 {
+            // The kernel finds cards in another order at each boot, and only the chance that is kept
+            // counts.
+            let mut facts = fixture.facts();
+            let cards = facts.links.len().max(1);
+            facts.links.rotate_left(boot % cards);
+            let chance = if fixture.id.is_some() {
+                u8::try_from(boot).unwrap()
+            } else {
+                7
+            };
+            let found = plainly(&facts, [chance; 16]);
+            assert_eq!(
+                (found.id, found.source),
+                (want.id.clone(), want.source),
+                "{}",
+                fixture.name
+            );
+        }
     }
 }
 
@@ -121,15 +150,24 @@ fn junk_of(source: &str, field: &str) -> Vec<String> {
     values.into_iter().collect()
 }
 
-/// Every mixture of what makers leave in the firmware of all their boxes, under the names of these.
-fn junk_boxes(vendor: &str, product: &str) -> Vec<HostFacts> {
+/// Every mixture of what makers leave in the firmware of all their boxes, each under the names of
+/// another box.
+fn junk_boxes() -> Vec<HostFacts> {
+    let corpus = corpus();
+    let named = |it: &Fixture, field: &str| it.dmi.get(field).cloned().flatten();
+    let names: std::collections::BTreeSet<_> = corpus
+        .iter()
+        .filter_map(|it| Some((named(it, "sys_vendor")?, named(it, "product_name")?)))
+        .collect();
+    let mut names = names.iter().cycle();
     let mut boxes = Vec::new();
     for uuid in junk_of("smbios-uuid", "product_uuid") {
         for serial in junk_of("product-serial", "product_serial") {
             for board in junk_of("board-serial", "board_serial") {
+                let (vendor, product) = names.next().unwrap();
                 let value = |name: &str| match name {
-                    "sys_vendor" | "board_vendor" => Some(vendor.to_owned()),
-                    "product_name" | "board_name" => Some(product.to_owned()),
+                    "sys_vendor" | "board_vendor" => Some(vendor.clone()),
+                    "product_name" | "board_name" => Some(product.clone()),
                     "product_uuid" => Some(uuid.clone()),
                     "product_serial" => Some(serial.clone()),
                     "board_serial" => Some(board.clone()),
@@ -147,17 +185,8 @@ fn junk_boxes(vendor: &str, product: &str) -> Vec<HostFacts> {
 
 #[test]
 fn junk_never_gives_two_machines_one_id() {
-    let corpus = corpus();
-    let name = |it: &Fixture, field: &str| it.dmi.get(field).cloned().flatten();
-    let names: std::collections::BTreeSet<_> = corpus
-        .iter()
-        .filter_map(|it| Some((name(it, "sys_vendor")?, name(it, "product_name")?)))
-        .collect();
-    let boxes: Vec<_> = names
-        .iter()
-        .flat_map(|(vendor, product)| junk_boxes(vendor, product))
-        .collect();
-    assert!(boxes.len() >= 200, "{}", boxes.len());
+    let boxes = junk_boxes();
+    assert!(boxes.len() >= 500, "{}", boxes.len());
     for facts in boxes {
         let (one, other) = (plainly(&facts, [1; 16]), plainly(&facts, [2; 16]));
         assert_eq!(one.source, Source::Random, "{facts:?}");
