@@ -15,8 +15,8 @@ use crate::context::VERSION;
 impl Link {
     /// Takes the hub's word from an answer.
     ///
-    /// An assignment is judged at every sync, not only when it comes: a signature ends on its day, and
-    /// a root document that lists release keys may have come since.
+    /// An assignment is judged at every sync, not only when it comes: a root document that lists
+    /// release keys may have come since.
     pub(super) fn hear(&self, memory: &mut Memory, root: &RootDocument, answer: SyncAnswer) {
         let before = self.word.borrow().clone();
         let news = answer.desired.is_some() || answer.etag.is_none();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use burin::context::{Hidden, Paths};
 use burin::events::Events;
@@ -114,6 +114,17 @@ impl Host {
         let word = self.word.borrow();
         assert_eq!(word.refused, None);
         Desired::clone(word.desired.as_ref().unwrap())
+    }
+
+    /// Waits until the host has judged its assignment again after a time, in milliseconds since 1970.
+    pub(crate) async fn syncs_after(&mut self, time: u64) {
+        let passed = UNIX_EPOCH + Duration::from_millis(time);
+        if let Ok(rest) = passed.duration_since(SystemTime::now()) {
+            tokio::time::sleep(rest).await;
+        }
+        // One may have been under way.
+        let syncs = self.word.borrow().syncs + 2;
+        self.until("synced again", |word| word.syncs >= syncs).await;
     }
 
     /// Waits until the host says why it installs nothing.

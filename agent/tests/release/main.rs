@@ -8,6 +8,8 @@ mod host;
 mod program;
 mod site;
 
+use std::time::UNIX_EPOCH;
+
 use burin_api::dsse::{Envelope, Signature};
 use burin_api::release::Statement;
 use serde_json::{Value, json};
@@ -33,6 +35,12 @@ fn swapped(envelope: &Envelope) -> impl Fn(&mut Rows) {
             }
         });
     }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let now = UNIX_EPOCH.elapsed().unwrap();
+    u64::try_from(now.as_millis()).unwrap()
 }
 
 fn signed_again(site: &Site, key: &str, rows: &Rows, change: impl Fn(&mut Statement)) -> Envelope {
@@ -146,6 +154,27 @@ async fn a_thief_of_the_hubs_database_and_online_key_installs_nothing() {
     }
     let host = beside_the_envelope(&mut site, &rows, &uid).await;
     assert_eq!(host.identity.registration().releases["retail"], mark);
+}
+
+#[tokio::test]
+async fn a_host_keeps_what_it_took_before_the_signatures_day_was_over() {
+    let mut site = Site::start(&["1.0.0", "1.1.0"]);
+    let mut host = Host::start(&site, 0);
+    host.accepted().await;
+    let uid = host.uid();
+    site.sign_and_import("retail@1.1.0");
+    site.client(&["assign", &uid, "retail@1.1.0"]);
+    let rows = site.stop_and_read();
+    let expires = now() + 20_000;
+    let envelope = signed_again(&site, "retail", &rows, |it| it.expires = expires);
+    site.start_with(&rows, swapped(&envelope));
+    host.takes("1.1.0").await;
+    host.syncs_after(expires).await;
+    host.takes("1.1.0").await;
+    // The same disk still knows after a reboot.
+    drop(host);
+    let mut host = Host::again(&site, 1);
+    host.takes("1.1.0").await;
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub struct Statement {
     pub hub_id: String,
     /// Grows with every signature for a profile: a host never goes back to a lower one.
     pub counter: u64,
-    /// Milliseconds since 1970; no host begins to install it later.
+    /// Milliseconds since 1970; no host takes it later that did not take it before.
     pub expires: u64,
     /// Lowest version of the agent that may install it; any when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

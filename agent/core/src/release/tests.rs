@@ -230,6 +230,46 @@ fn a_host_never_goes_back_and_two_releases_never_share_a_counter() {
 }
 
 #[test]
+fn a_day_that_is_over_stops_only_what_the_host_did_not_take_before() {
+    let signer = key(1);
+    let listed = root(&[(&signer, &[])]);
+    let ended = Statement {
+        expires: NOW - DAY,
+        ..statement(5)
+    };
+    let offer =
+        |statement: &Statement| desired(Release::default(), Some(sealed(statement, &[&signer])));
+    let held = Accepted {
+        counter: 5,
+        digest: open(offer(&ended).signed.as_ref().unwrap(), &listed)
+            .unwrap()
+            .digest,
+    };
+    let newer = Statement {
+        counter: 6,
+        ..ended.clone()
+    };
+    let changed = Statement {
+        expires: NOW - DAY + 1,
+        ..ended.clone()
+    };
+    for (want, statement, accepted) in [
+        ("taken", &ended, ("retail", held.clone())),
+        // Never taken, taken of another profile only, a newer one, another one of the same counter.
+        ("release.expired", &ended, ("factory", held.clone())),
+        ("release.expired", &newer, ("retail", held.clone())),
+        ("release.same_counter", &changed, ("retail", held.clone())),
+    ] {
+        let result = judged(&offer(statement), &listed, &[accepted]);
+        assert_eq!(code(&result), want, "{statement:?}");
+    }
+    assert_eq!(
+        code(&judged(&offer(&ended), &listed, &[])),
+        "release.expired"
+    );
+}
+
+#[test]
 fn time_hub_and_agent_must_fit() {
     let signer = key(1);
     let listed = root(&[(&signer, &[])]);
