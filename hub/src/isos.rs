@@ -96,7 +96,7 @@ pub(crate) async fn make(hub: &Hub, actor: &Actor, asked: IsoRequest) -> Result<
             let detail = "give `token` or `new_token`, not both";
             return Err(Problem::bad_input(detail));
         }
-        (Some(text), None) => Some(tokens::usable(hub, text.reveal()).await?),
+        (Some(text), None) => Some(tokens::usable(hub, actor, text.reveal()).await?),
         (None, Some(request)) => {
             let made = tokens::make(hub, actor, request).await?;
             Some(Token::parse(made.token.reveal()).map_err(anyhow::Error::from)?)

@@ -19,6 +19,7 @@ mod metrics;
 mod network;
 mod nonce;
 pub mod people;
+mod projects;
 mod public_url;
 mod publish;
 mod registration;

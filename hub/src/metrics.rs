@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 
@@ -11,19 +11,24 @@ use crate::admin::problem::Problem;
 use crate::admin::tokens;
 use crate::db::releases::{self, SignedRow};
 use crate::db::search::{self, Group};
+use crate::people::Actor;
 use crate::state::Hub;
 use crate::{clock, silence};
 
 const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// `GET /metrics`, for a key of the role viewer.
-pub(crate) async fn show(State(hub): State<Arc<Hub>>) -> Result<Response, Problem> {
+/// `GET /metrics`, for a key of the role viewer: figures of the projects that it sees.
+pub(crate) async fn show(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Response, Problem> {
+    let within = &actor.scope.sees;
     let now = clock::now_ms();
     let heard_since = silence::heard_since(&hub, now).await?;
-    let groups = search::groups(&hub.db, heard_since).await?;
-    let tokens = tokens::infos(&hub).await?;
+    let groups = search::groups(&hub.db, within, heard_since).await?;
+    let tokens = tokens::infos(&hub, within).await?;
     let active = tokens.iter().filter(|token| token.state == "active");
-    let signed = releases::list(&hub.db).await?;
+    let signed = releases::list(&hub.db, within).await?;
     let text = text(&groups, active.count()).map_err(anyhow::Error::from)?;
     let text = text + &signatures(&signed).map_err(anyhow::Error::from)?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())

@@ -22,6 +22,8 @@ pub(crate) struct ClaimRequest {
     pub(crate) link: Option<String>,
     /// The eight letters on the screen.
     pub(crate) code: Option<String>,
+    /// Where the host lands, when nobody called it into a project: one in which the caller may claim.
+    pub(crate) project: Option<String>,
 }
 
 /// The number on the host's screen.
@@ -41,9 +43,10 @@ pub(crate) async fn begin(
     body: Body<ClaimRequest>,
 ) -> Result<Json<ClaimInfo>, Problem> {
     let asked = read(body)?;
+    let project = asked.project.as_deref();
     let info = match (asked.link, asked.code) {
-        (Some(link), None) => claims::by_link(&hub, &actor.name, &link).await?,
-        (None, Some(code)) => claims::by_code(&hub, &actor.name, &code).await?,
+        (Some(link), None) => claims::by_link(&hub, &actor, &link, project).await?,
+        (None, Some(code)) => claims::by_code(&hub, &actor, &code, project).await?,
         _ => return Err(Problem::bad_input("give either `link` or `code`")),
     };
     Ok(Json(info))
@@ -57,7 +60,7 @@ pub(crate) async fn show(
     Extension(actor): Extension<Actor>,
     Path(key): Path<String>,
 ) -> Result<Json<ClaimInfo>, Problem> {
-    Ok(Json(claims::show(&hub, &actor.name, &key).await?))
+    Ok(Json(claims::show(&hub, &actor, &key).await?))
 }
 
 /// Tells the number on the screen; the right one lets the host in.
@@ -71,7 +74,5 @@ pub(crate) async fn confirm(
     body: Body<NumberRequest>,
 ) -> Result<Json<ClaimInfo>, Problem> {
     let number = read(body)?.number;
-    Ok(Json(
-        claims::confirm(&hub, &actor.name, &key, number).await?,
-    ))
+    Ok(Json(claims::confirm(&hub, &actor, &key, number).await?))
 }

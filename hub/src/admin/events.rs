@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use serde::Deserialize;
 
+use super::auth::Actor;
 use super::problem::Problem;
 use super::types::{EventInfo, Page};
 use crate::db::{self, from_json};
@@ -28,17 +29,18 @@ pub(crate) struct Which {
     responses((status = 200, body = Page<EventInfo>), (status = 404, body = Problem)))]
 pub(crate) async fn list(
     State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
     Query(which): Query<Which>,
 ) -> Result<Json<Page<EventInfo>>, Problem> {
     let mut uid = String::new();
     if !which.host.is_empty() {
-        let found = db::hosts::find(&hub.db, &which.host).await?;
+        let found = db::hosts::find(&hub.db, &actor.scope.sees, &which.host).await?;
         let host = found.into_iter().next();
         uid = host
             .map(|host| host.uid)
             .ok_or_else(|| Problem::not_found(format!("no host is called `{}`", which.host)))?;
     }
-    let rows = db::events::page(&hub.db, &uid, which.after, PAGE).await?;
+    let rows = db::events::page(&hub.db, &actor.scope.sees, &uid, which.after, PAGE).await?;
     let full = i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
     let next = rows
         .last()

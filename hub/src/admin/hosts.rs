@@ -14,8 +14,9 @@ use super::types::{ActRequest, AssignRequest, AssignmentInfo, HostInfo, Page};
 use super::{Body, read, view};
 use crate::clock;
 use crate::db::hosts::HostRow;
-use crate::db::{assignments, audit, hosts, profiles, to_json};
+use crate::db::{Connection, assignments, audit, hosts, profiles, to_json};
 use crate::registration::decide::{Decision, Why, decide};
+use crate::registration::landing::relocate;
 use crate::release::store;
 use crate::state::Hub;
 
@@ -24,16 +25,21 @@ use crate::state::Hub;
 pub(crate) struct After {
     #[serde(default)]
     after: String,
+    #[serde(default)]
+    project: String,
 }
 
 /// Hosts in the order of their first call.
-#[utoipa::path(get, path = "/api/v1/hosts", params(("after" = Option<String>, Query)),
-    responses((status = 200, body = Page<HostInfo>)))]
+#[utoipa::path(get, path = "/api/v1/hosts", 
+    params(("after" = Option<String>, Query), ("project" = Option<String>, Query)),
+    responses((status = 200, body = Page<HostInfo>), (status = 404, body = Problem)))]
 pub(crate) async fn list(
     State(hub): State<Arc<Hub>>,
-    Query(After { after }): Query<After>,
+    Extension(actor): Extension<Actor>,
+    Query(After { after, project }): Query<After>,
 ) -> Result<Json<Page<HostInfo>>, Problem> {
-    Ok(Json(view::page(&hub, &after).await?))
+    let within = actor.scope.narrowed(Some(&project))?;
+    Ok(Json(view::page(&hub, &within, &after).await?))
 }
 
 /// One host, by uid or host ID.
@@ -41,9 +47,10 @@ pub(crate) async fn list(
     responses((status = 200, body = HostInfo), (status = 404, body = Problem)))]
 pub(crate) async fn show(
     State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
 ) -> Result<Json<HostInfo>, Problem> {
-    let host = view::one(&hub, &name).await?;
+    let host = view::one(&hub, &actor.scope.sees, &name).await?;
     host.map(Json).ok_or_else(|| missing(&name))
 }
 
@@ -51,14 +58,15 @@ fn missing(name: &str) -> Problem {
     Problem::not_found(format!("no host has the uid or host ID `{name}`"))
 }
 
-/// The one host that a write means. A host ID that several hosts have must be told by its uid,
-/// unless one of them is live.
-pub(super) async fn meant(hub: &Hub, name: &str) -> Result<HostRow, Problem> {
-    let mut found = hosts::find(&hub.db, name).await?;
+/// The one host that a write of this caller means; pages use it too. A host ID that several hosts
+/// have must be told by its uid, unless one of them is live.
+pub(crate) async fn meant(hub: &Hub, actor: &Actor, name: &str) -> Result<HostRow, Problem> {
+    let mut found = hosts::find(&hub.db, &actor.scope.sees, name).await?;
     if found.is_empty() {
         return Err(missing(name));
     }
     let first = found.remove(0);
+    actor.scope.admit(&first.project, || missing(name))?;
     if found.is_empty() || first.state == "accepted" || first.uid == name {
         return Ok(first);
     }
@@ -84,7 +92,7 @@ pub(crate) async fn assign(
     body: Body<AssignRequest>,
 ) -> Result<Json<AssignmentInfo>, Problem> {
     let asked = read(body)?;
-    let host = meant(&hub, &name).await?;
+    let host = meant(&hub, &actor, &name).await?;
     Ok(Json(assign_to(&hub, &actor, &host, &asked).await?))
 }
 
@@ -102,30 +110,69 @@ pub(crate) async fn assign_to(
         );
         return Err(Problem::refused(detail));
     }
-    let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    let (profile, version) = match asked.profile.split_once('@') {
-        Some((profile, version)) => profiles::get(&mut tx, profile, version)
-            .await?
-            .map(|row| (row.name, row.version)),
-        None if hub.keys.wants_signatures() => profiles::newest_signed(&mut tx, &asked.profile)
-            .await?
-            .map(|row| (row.name, row.version)),
-        None => profiles::newest(&mut tx, &asked.profile)
-            .await?
-            .map(|row| (row.name, row.version)),
-    }
-    .ok_or_else(|| {
-        Problem::not_found(format!("profile `{}` was never published", asked.profile))
-    })?;
-    store::assignable(hub, &mut tx, &profile, &version).await?;
+    let version = pick(hub, &mut tx, actor, &host.project, &asked.profile).await?;
     let disk = asked.disk.as_ref().map(to_json).transpose()?;
-    let disk = disk.as_deref();
-    let generation = assignments::insert(&mut tx, &host.uid, &profile, &version, disk, now).await?;
-    let object = format!("{} {profile}@{version}", host.uid);
-    audit::record(&mut tx, &actor.name, "host.assign", &object, now).await?;
+    let info = assign_in(&mut tx, actor, &host.uid, version, disk.as_deref()).await?;
     tx.commit().await?;
     hub.wake();
+    Ok(info)
+}
+
+/// The version that `NAME` or `NAME@VERSION` means for a host of this project.
+///
+/// # Errors
+/// 404 when there is none that the caller may know of, 409 for one of another project, and for one
+/// that hosts would refuse.
+pub(crate) async fn pick(
+    hub: &Hub,
+    conn: &mut Connection,
+    actor: &Actor,
+    project: &str,
+    named: &str,
+) -> Result<(String, String), Problem> {
+    let missing = || Problem::not_found(format!("profile `{named}` was never published"));
+    let name = named.split('@').next().unwrap_or(named);
+    let owner = profiles::project_of(conn, name)
+        .await?
+        .ok_or_else(missing)?;
+    if owner != project {
+        return Err(match actor.scope.sees.has(&owner) {
+            false => missing(),
+            true => Problem::refused(format!(
+                "profile `{name}` is of the project `{owner}`, the host is in `{project}`; publish it \
+                 there under a name of its own, or move the host"
+            )),
+        });
+    }
+    let found = match named.split_once('@') {
+        Some((name, version)) => profiles::get(conn, name, version)
+            .await?
+            .map(|row| (row.name, row.version)),
+        None if hub.keys.wants_signatures() => profiles::newest_signed(conn, name)
+            .await?
+            .map(|row| (row.name, row.version)),
+        None => profiles::newest(conn, name)
+            .await?
+            .map(|row| (row.name, row.version)),
+    };
+    let (name, version) = found.ok_or_else(missing)?;
+    store::assignable(hub, conn, &name, &version).await?;
+    Ok((name, version))
+}
+
+/// Writes an assignment, in a transaction of the caller's.
+pub(crate) async fn assign_in(
+    conn: &mut Connection,
+    actor: &Actor,
+    uid: &str,
+    (profile, version): (String, String),
+    disk: Option<&str>,
+) -> sqlx::Result<AssignmentInfo> {
+    let now = clock::now_ms();
+    let generation = assignments::insert(conn, uid, &profile, &version, disk, now).await?;
+    let object = format!("{uid} {profile}@{version}");
+    audit::record(conn, &actor.name, "host.assign", &object, now).await?;
     Ok(AssignmentInfo {
         generation,
         profile,
@@ -172,13 +219,14 @@ pub(crate) async fn label(
     Path(name): Path<String>,
     body: Body<BTreeMap<String, String>>,
 ) -> Result<StatusCode, Problem> {
-    let host = meant(&hub, &name).await?;
+    let host = meant(&hub, &actor, &name).await?;
     relabel(&hub, &actor, &host, &read(body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `approve` or `deny` a pending host, `revoke` or `retire` an accepted one, `release` one from
-/// quarantine, `rekey` (or `rekey-leaked`) to have an accepted one change its identity key. An approval names the key that stands on the host's screen.
+/// quarantine, `rekey` (or `rekey-leaked`) to have an accepted one change its identity key, `move` to
+/// put it into another project. An approval names the key that stands on the host's screen.
 #[utoipa::path(post, path = "/api/v1/hosts/{host}/{action}",
     params(("host" = String, Path), ("action" = String, Path)),
     request_body = Option<ActRequest>,
@@ -196,13 +244,13 @@ pub(crate) async fn act(
             Problem::bad_input(format!("the body is not what this action takes: {err}"))
         })?,
     };
-    let host = meant(&hub, &name).await?;
+    let host = meant(&hub, &actor, &name).await?;
     let asked = asked.unwrap_or_default();
     change(&hub, &actor, &host.uid, &action, &asked).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Carries out one action on a host; pages use it too. `key` is what an approval compares.
+/// Carries out one action on a host; pages use it too.
 pub(crate) async fn change(
     hub: &Hub,
     actor: &Actor,
@@ -211,7 +259,10 @@ pub(crate) async fn change(
     asked: &ActRequest,
 ) -> Result<(), Problem> {
     let decision = match action {
-        "approve" => Decision::Approve { key: &asked.key },
+        "approve" => Decision::Approve {
+            key: &asked.key,
+            project: &asked.project,
+        },
         "deny" => Decision::Deny,
         "revoke" => Decision::Revoke,
         "retire" => Decision::Retire,
@@ -220,7 +271,8 @@ pub(crate) async fn change(
         },
         "rekey" => Decision::Rekey(Why::Asked),
         "rekey-leaked" => Decision::Rekey(Why::Leaked),
+        "move" => return relocate(hub, actor, uid, asked).await,
         _ => return Err(Problem::not_found(format!("there is no action `{action}`"))),
     };
-    decide(hub, &actor.name, uid, decision).await
+    decide(hub, actor, uid, decision).await
 }

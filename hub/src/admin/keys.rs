@@ -6,12 +6,14 @@ use axum::extract::{Extension, Path, State};
 use axum::{Json, http::StatusCode};
 
 use super::auth::{self, Actor};
+use super::people::bound;
 use super::problem::Problem;
 use super::types::{ApiKeyCreated, ApiKeyInfo, ApiKeyRequest};
 use super::{Body, read};
 use crate::clock;
 use crate::db::{accounts, audit};
 use crate::people::Role;
+use crate::projects::{self, Subject};
 use crate::state::Hub;
 
 #[utoipa::path(get, path = "/api/v1/api-keys", responses((status = 200, body = Vec<ApiKeyInfo>)))]
@@ -21,10 +23,12 @@ pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<ApiKeyI
 
 /// Every key, revoked ones too.
 pub(crate) async fn infos(hub: &Hub) -> Result<Vec<ApiKeyInfo>, Problem> {
+    let mut bound = bound(hub, "key").await?;
     let rows = accounts::list_api_keys(&hub.db).await?;
     let infos = rows.into_iter().map(|row| ApiKeyInfo {
-        // A role that this version does not know may do nothing; viewer is nearest to that.
-        role: Role::parse(&row.role).unwrap_or(Role::Viewer),
+        // A role that this version does not know may do nothing.
+        role: Role::parse(&row.role).unwrap_or(Role::None),
+        projects: bound.remove(&row.id).unwrap_or_default(),
         id: row.id,
         name: row.name,
         created_at: row.created_at,
@@ -60,8 +64,17 @@ pub(crate) async fn make(
     }
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    let (id, key) = auth::new_api_key(&mut tx, name, asked.role, now).await?;
-    let object = format!("{id} {}", asked.role.name());
+    let project = asked.project.as_deref().filter(|it| !it.is_empty());
+    let everywhere = match project {
+        Some(_) => Role::None,
+        None => asked.role,
+    };
+    let (id, key) = auth::new_api_key(&mut tx, name, everywhere, now).await?;
+    let mut object = format!("{id} {}", asked.role.name());
+    if let Some(project) = project {
+        projects::bind(&mut tx, Subject::Key(&id), project, asked.role).await?;
+        object = format!("{object} in {project}");
+    }
     audit::record(&mut tx, &actor.name, "api-key.create", &object, now).await?;
     tx.commit().await?;
     Ok(ApiKeyCreated { id, key })

@@ -25,7 +25,7 @@ pub(crate) async fn show(
     body: Body<KubeconfigRequest>,
 ) -> Result<Json<KubeconfigAnswer>, Problem> {
     let asked = read(body)?;
-    let host = meant(&hub, &name).await?;
+    let host = meant(&hub, &actor, &name).await?;
     let Opened {
         text,
         server,

@@ -15,6 +15,7 @@ pub(crate) mod people;
 pub(crate) mod preauths;
 pub(crate) mod problem;
 pub(crate) mod profiles;
+mod projects;
 pub(crate) mod registries;
 mod releases;
 pub(crate) mod tokens;
@@ -83,6 +84,7 @@ fn sight(routes: Routes) -> Routes {
         .add("GET", "/api/v1/hosts", get(hosts::list))
         .add("GET", "/api/v1/hosts/{host}", get(hosts::show))
         .add("GET", "/api/v1/events", get(events::list))
+        .add("GET", "/api/v1/projects", get(projects::list))
 }
 
 fn operation(routes: Routes) -> Routes {
@@ -138,6 +140,17 @@ fn administration(routes: Routes) -> Routes {
             "POST",
             "/api/v1/people/{name}/{change}",
             post(people::alter),
+        )
+        .add(
+            "PUT",
+            "/api/v1/people/{name}/projects/{project}",
+            put(projects::give_role),
+        )
+        .add("POST", "/api/v1/projects", post(projects::create))
+        .add(
+            "DELETE",
+            "/api/v1/projects/{project}",
+            delete(projects::remove),
         )
         .add("GET", "/api/v1/audit", get(audit::list))
         .add("GET", "/api/v1/audit/verdict", get(audit::verify))

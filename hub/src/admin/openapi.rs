@@ -6,7 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
     audit, claims, credentials, events, hosts, hub, isos, keys, kubeconfigs, people, preauths,
-    profiles, registries, releases, tokens,
+    profiles, projects, registries, releases, tokens,
 };
 
 #[derive(Debug, OpenApi)]
@@ -56,6 +56,10 @@ use super::{
         people::list,
         people::create,
         people::alter,
+        projects::list,
+        projects::create,
+        projects::remove,
+        projects::give_role,
         audit::list,
         audit::verify,
     )

@@ -1,5 +1,6 @@
 //! Accounts of people.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
@@ -14,11 +15,29 @@ use crate::people::Role;
 use crate::people::manage::{self, Change};
 use crate::state::Hub;
 
+/// Roles in single projects of all people or all keys, by whose they are.
+pub(super) async fn bound(
+    hub: &Hub,
+    kind: &str,
+) -> Result<HashMap<String, BTreeMap<String, Role>>, Problem> {
+    let mut bound: HashMap<String, BTreeMap<String, Role>> = HashMap::new();
+    for row in db::projects::bindings(&hub.db, kind).await? {
+        let role = Role::parse(&row.role).unwrap_or(Role::None);
+        bound
+            .entry(row.subject)
+            .or_default()
+            .insert(row.project, role);
+    }
+    Ok(bound)
+}
+
 /// Every account.
 pub(crate) async fn infos(hub: &Hub) -> Result<Vec<PersonInfo>, Problem> {
+    let mut bound = bound(hub, "person").await?;
     let rows = db::people::list(&hub.db).await?;
     let infos = rows.into_iter().map(|row| PersonInfo {
-        role: Role::parse(&row.role).unwrap_or(Role::Viewer),
+        role: Role::parse(&row.role).unwrap_or(Role::None),
+        projects: bound.remove(&row.name).unwrap_or_default(),
         name: row.name,
         created_at: row.created_at,
         closed_at: row.disabled_at,
@@ -42,8 +61,13 @@ pub(crate) async fn create(
     Extension(actor): Extension<Actor>,
     body: Body<PersonRequest>,
 ) -> Result<(StatusCode, Json<PersonChanged>), Problem> {
-    let PersonRequest { name, role } = read(body)?;
-    let password = Some(manage::add(&hub, &actor, &name, role).await?);
+    let PersonRequest {
+        name,
+        role,
+        project,
+    } = read(body)?;
+    let password = manage::add(&hub, &actor, &name, role, project.as_deref()).await?;
+    let password = Some(password);
     Ok((StatusCode::CREATED, Json(PersonChanged { name, password })))
 }
 

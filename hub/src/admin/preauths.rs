@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::{Json, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::Actor;
 use super::problem::Problem;
+use super::types::{InProject, default_project};
 use super::{Body, read};
 use crate::clock;
 use crate::db::from_json;
 use crate::db::preauths::{self, PreauthRow};
+use crate::people::scope::Projects;
 use crate::registration::preauth::{self, Announced};
 use crate::state::Hub;
 
@@ -32,6 +34,9 @@ pub(crate) struct PreauthRequest {
     pub(crate) labels: BTreeMap<String, String>,
     /// Seconds until it is over; 7 days when absent.
     pub(crate) lifetime: Option<u64>,
+    /// Where the host lands.
+    /// One that the caller may; `default`, or the only one that there is for the caller, when absent.
+    pub(crate) project: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -50,6 +55,8 @@ pub(crate) struct PreauthInfo {
     pub(crate) expires_at: i64,
     /// The host that it let in.
     pub(crate) host_uid: Option<String>,
+    #[serde(default = "default_project")]
+    pub(crate) project: String,
 }
 
 fn info(row: PreauthRow, now: i64) -> sqlx::Result<PreauthInfo> {
@@ -70,19 +77,26 @@ fn info(row: PreauthRow, now: i64) -> sqlx::Result<PreauthInfo> {
         created_at: row.created_at,
         expires_at: row.expires_at,
         host_uid: row.host_uid,
+        project: row.project,
     })
 }
 
-/// Every announced host, oldest first; pages use it too.
-pub(crate) async fn entries(hub: &Hub) -> sqlx::Result<Vec<PreauthInfo>> {
+/// Every announced host of these projects, oldest first; pages use it too.
+pub(crate) async fn entries(hub: &Hub, within: &Projects) -> sqlx::Result<Vec<PreauthInfo>> {
     let now = clock::now_ms();
-    let rows = preauths::list(&hub.db).await?;
+    let rows = preauths::list(&hub.db, within).await?;
     rows.into_iter().map(|row| info(row, now)).collect()
 }
 
-#[utoipa::path(get, path = "/api/v1/preauths", responses((status = 200, body = Vec<PreauthInfo>)))]
-pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<PreauthInfo>>, Problem> {
-    Ok(Json(entries(&hub).await?))
+#[utoipa::path(get, path = "/api/v1/preauths", params(("project" = Option<String>, Query)),
+    responses((status = 200, body = Vec<PreauthInfo>), (status = 404, body = Problem)))]
+pub(crate) async fn list(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Query(InProject { project }): Query<InProject>,
+) -> Result<Json<Vec<PreauthInfo>>, Problem> {
+    let within = actor.scope.narrowed(Some(&project))?;
+    Ok(Json(entries(&hub, &within).await?))
 }
 
 /// Announces a host, before or after it calls.
@@ -102,8 +116,9 @@ pub(crate) async fn create(
         profile: asked.profile,
         labels: asked.labels,
         lifetime: asked.lifetime,
+        project: asked.project,
     };
-    let row = preauth::create(&hub, &actor.name, asked).await?;
+    let row = preauth::create(&hub, &actor, asked).await?;
     Ok((StatusCode::CREATED, Json(info(row, clock::now_ms())?)))
 }
 
@@ -115,6 +130,6 @@ pub(crate) async fn remove(
     Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    preauth::remove(&hub, &actor.name, &id).await?;
+    preauth::remove(&hub, &actor, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::{Json, http::StatusCode};
 
 use super::auth::Actor;
 use super::problem::Problem;
-use super::types::{ProfileDetail, ProfileInfo, PublishRequest};
+use super::types::{InProject, ProfileDetail, ProfileInfo, PublishRequest};
 use super::{Body, read};
-use crate::db::profiles::ProfileName;
-use crate::db::{self, from_json};
+use crate::db::profiles::{ProfileName, ProfileRow};
+use crate::db::{self, Connection, from_json};
 use crate::publish;
 use crate::release::store;
 use crate::state::Hub;
@@ -21,13 +21,34 @@ fn info(row: ProfileName) -> ProfileInfo {
         version: row.version,
         published_at: row.published_at,
         digest: row.digest,
+        project: row.project,
     }
 }
 
-#[utoipa::path(get, path = "/api/v1/profiles", responses((status = 200, body = Vec<ProfileInfo>)))]
-pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<ProfileInfo>>, Problem> {
-    let rows = db::profiles::list(&hub.db).await?;
+#[utoipa::path(get, path = "/api/v1/profiles", params(("project" = Option<String>, Query)),
+    responses((status = 200, body = Vec<ProfileInfo>), (status = 404, body = Problem)))]
+pub(crate) async fn list(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Query(InProject { project }): Query<InProject>,
+) -> Result<Json<Vec<ProfileInfo>>, Problem> {
+    let within = actor.scope.narrowed(Some(&project))?;
+    let rows = db::profiles::list(&hub.db, &within).await?;
     Ok(Json(rows.into_iter().map(info).collect()))
+}
+
+/// A version that the caller may reach; pages use it too.
+pub(crate) async fn published(
+    conn: &mut Connection,
+    actor: &Actor,
+    name: &str,
+    version: &str,
+) -> Result<ProfileRow, Problem> {
+    let missing = || Problem::not_found(format!("{name}@{version} was never published"));
+    let row = db::profiles::get(conn, name, version).await?;
+    let row = row.ok_or_else(missing)?;
+    actor.scope.admit(&row.project, missing)?;
+    Ok(row)
 }
 
 /// One version: its document and what it was resolved to.
@@ -36,12 +57,11 @@ pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<Profile
     responses((status = 200, body = ProfileDetail), (status = 404, body = Problem)))]
 pub(crate) async fn show(
     State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<ProfileDetail>, Problem> {
     let mut conn = hub.db.reader().acquire().await?;
-    let row = db::profiles::get(&mut conn, &name, &version)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("{name}@{version} was never published")))?;
+    let row = published(&mut conn, &actor, &name, &version).await?;
     let signature = store::of_version(&hub, &mut conn, &name, &version).await?;
     Ok(Json(ProfileDetail {
         signature,
@@ -52,6 +72,7 @@ pub(crate) async fn show(
             version: row.version,
             published_at: row.published_at,
             digest: row.digest,
+            project: row.project,
         },
     }))
 }
@@ -65,7 +86,7 @@ pub(crate) async fn publish(
     Extension(actor): Extension<Actor>,
     body: Body<PublishRequest>,
 ) -> Result<(StatusCode, Json<ProfileInfo>), Problem> {
-    let document = read(body)?.document;
-    let row = publish::publish(&hub, &actor.name, &document).await?;
+    let PublishRequest { document, project } = read(body)?;
+    let row = publish::publish(&hub, &actor, &document, project.as_deref()).await?;
     Ok((StatusCode::CREATED, Json(info(row))))
 }

@@ -16,8 +16,11 @@ use crate::state::Hub;
 
 /// The newest signature of each version.
 #[utoipa::path(get, path = "/api/v1/releases", responses((status = 200, body = Vec<SignedInfo>)))]
-pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<SignedInfo>>, Problem> {
-    let rows = db::releases::list(&hub.db).await?;
+pub(crate) async fn list(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Json<Vec<SignedInfo>>, Problem> {
+    let rows = db::releases::list(&hub.db, &actor.scope.sees).await?;
     let infos = rows.into_iter().map(|row| store::info(&hub, row));
     Ok(Json(infos.collect()))
 }
@@ -28,9 +31,10 @@ pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<SignedI
     responses((status = 200, body = Object), (status = 404, body = Problem)))]
 pub(crate) async fn statement(
     State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<Statement>, Problem> {
-    Ok(Json(store::statement(&hub, &name, &version).await?))
+    Ok(Json(store::statement(&hub, &actor, &name, &version).await?))
 }
 
 /// Takes a signed release in. The same envelope again is no error.
@@ -43,6 +47,6 @@ pub(crate) async fn import(
     body: Body<ImportRequest>,
 ) -> Result<(StatusCode, Json<SignedInfo>), Problem> {
     let envelope = read(body)?.envelope;
-    let info = store::import(&hub, &actor.name, &envelope).await?;
+    let info = store::import(&hub, &actor, &envelope).await?;
     Ok((StatusCode::CREATED, Json(info)))
 }

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::{Json, http::StatusCode};
 use burin_api::token::Token;
 
 use super::auth::Actor;
 use super::problem::Problem;
-use super::types::{TokenCreated, TokenInfo, TokenRequest};
+use super::types::{InProject, TokenCreated, TokenInfo, TokenRequest};
 use super::{Body, read};
 use crate::clock;
 use crate::db::tokens::{self, TokenRow};
-use crate::db::{audit, from_json, profiles, to_json};
+use crate::db::{audit, from_json, to_json};
 use crate::network::Network;
+use crate::people::scope::Projects;
+use crate::projects;
 use crate::secret::{Secret, random};
 use crate::state::Hub;
 
@@ -43,19 +45,26 @@ fn info(row: &TokenRow, now: i64) -> sqlx::Result<TokenInfo> {
         networks: from_json(&row.networks)?,
         profile: row.profile.clone(),
         requires_approval: row.requires_approval != 0,
+        project: row.project.clone(),
     })
 }
 
 /// Every token, without its seed.
-#[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Vec<TokenInfo>)))]
-pub(crate) async fn list(State(hub): State<Arc<Hub>>) -> Result<Json<Vec<TokenInfo>>, Problem> {
-    Ok(Json(infos(&hub).await?))
+#[utoipa::path(get, path = "/api/v1/tokens", params(("project" = Option<String>, Query)),
+    responses((status = 200, body = Vec<TokenInfo>), (status = 404, body = Problem)))]
+pub(crate) async fn list(
+    State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
+    Query(InProject { project }): Query<InProject>,
+) -> Result<Json<Vec<TokenInfo>>, Problem> {
+    let within = actor.scope.narrowed(Some(&project))?;
+    Ok(Json(infos(&hub, &within).await?))
 }
 
-/// Every token, oldest first; pages use it too.
-pub(crate) async fn infos(hub: &Hub) -> sqlx::Result<Vec<TokenInfo>> {
+/// Every token of these projects, oldest first; pages use it too.
+pub(crate) async fn infos(hub: &Hub, within: &Projects) -> sqlx::Result<Vec<TokenInfo>> {
     let now = clock::now_ms();
-    let rows = tokens::list(&hub.db).await?;
+    let rows = tokens::list(&hub.db, within).await?;
     rows.iter().map(|row| info(row, now)).collect()
 }
 
@@ -92,14 +101,10 @@ pub(crate) async fn make(
     for network in &asked.networks {
         network.parse::<Network>().map_err(Problem::bad_input)?;
     }
+    let project = actor.scope.place(asked.project.as_deref())?;
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    if let Some(profile) = &asked.profile
-        && profiles::newest(&mut tx, profile).await?.is_none()
-    {
-        let detail = format!("no profile is called `{profile}`; publish it first");
-        return Err(Problem::bad_input(detail));
-    }
+    projects::hold(&mut tx, &project, asked.profile.as_deref()).await?;
     let token = Token::from_seed(random()?);
     let row = TokenRow {
         id: token.id().to_owned(),
@@ -113,6 +118,7 @@ pub(crate) async fn make(
         networks: to_json(&asked.networks)?,
         profile: asked.profile,
         requires_approval: i64::from(asked.requires_approval),
+        project,
     };
     tokens::insert(&mut tx, &row).await?;
     audit::record(&mut tx, &actor.name, "token.create", &row.id, now).await?;
@@ -123,16 +129,17 @@ pub(crate) async fn make(
     })
 }
 
-/// A token that somebody typed, if it is one of this hub and lets hosts in now.
-pub(crate) async fn usable(hub: &Hub, text: &str) -> Result<Token, Problem> {
+/// A token that somebody typed, if it is one of this hub and lets hosts in now, into a project of
+/// theirs.
+pub(crate) async fn usable(hub: &Hub, actor: &Actor, text: &str) -> Result<Token, Problem> {
     let token = Token::parse(text).map_err(|err| Problem::bad_input(err.to_string()))?;
     let mut conn = hub.db.reader().acquire().await?;
     let row = tokens::get(&mut conn, token.id()).await?;
     let known = to_json(&token.public_key())?;
-    let Some(row) = row.filter(|row| row.public_key == known) else {
-        let detail = format!("token {} was not made by this hub", token.id());
-        return Err(Problem::bad_input(detail));
-    };
+    let foreign = || Problem::bad_input(format!("token {} was not made by this hub", token.id()));
+    let row = row.filter(|row| row.public_key == known);
+    let row = row.ok_or_else(foreign)?;
+    actor.scope.admit(&row.project, foreign)?;
     let state = info(&row, clock::now_ms())?.state;
     if let Some(why) = over(&state) {
         let detail = format!("token {} {why}; make a new one", row.id);
@@ -171,9 +178,9 @@ pub(crate) async fn end(hub: &Hub, actor: &Actor, id: &str) -> Result<TokenInfo,
         // It may be a whole token, which is not for a log or a screen.
         _ => Problem::not_found("no token has this id; it is the 8 digits after BRN1-"),
     };
-    if !tokens::revoke(&mut tx, id, now).await? {
-        return Err(missing());
-    }
+    let row = tokens::get(&mut tx, id).await?.ok_or_else(missing)?;
+    actor.scope.admit(&row.project, missing)?;
+    tokens::revoke(&mut tx, id, now).await?;
     audit::record(&mut tx, &actor.name, "token.revoke", id, now).await?;
     let row = tokens::get(&mut tx, id).await?.ok_or_else(missing)?;
     tx.commit().await?;

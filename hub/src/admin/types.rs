@@ -1,6 +1,7 @@
 //! Bodies of the admin API. Times are milliseconds since 1970.
 
 mod hosts;
+mod projects;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ pub(crate) use hosts::{
     ActRequest, AdmissionInfo, AssignRequest, AssignmentInfo, EventInfo, HostInfo,
     KubeconfigAnswer, KubeconfigRequest, MachineInfo,
 };
+pub(crate) use projects::{InProject, ProjectInfo, ProjectRequest, RoleRequest, default_project};
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,12 +48,19 @@ pub(crate) struct PersonRequest {
     /// a-z, 0-9 and `.-_@`.
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// Where the role counts; everywhere when absent.
+    #[serde(default)]
+    pub(crate) project: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PersonInfo {
     pub(crate) name: String,
+    /// In all projects.
     pub(crate) role: Role,
+    /// Roles in single projects.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) projects: BTreeMap<String, Role>,
     pub(crate) created_at: i64,
     /// The account is closed since then.
     pub(crate) closed_at: Option<i64>,
@@ -138,6 +147,9 @@ pub(crate) struct TokenRequest {
     /// Networks that a host must call from, `192.0.2.0/24`; everywhere when empty.
     pub(crate) networks: Vec<String>,
     pub(crate) requires_approval: bool,
+    /// Where its hosts land.
+    /// One that the caller may; `default`, or the only one that there is for the caller, when absent.
+    pub(crate) project: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -162,6 +174,8 @@ pub(crate) struct TokenInfo {
     pub(crate) networks: Vec<String>,
     pub(crate) profile: Option<String>,
     pub(crate) requires_approval: bool,
+    #[serde(default = "default_project")]
+    pub(crate) project: String,
 }
 
 /// An ISO that the hub makes others of.
@@ -242,6 +256,10 @@ pub(crate) struct CredentialRequest {
 pub(crate) struct PublishRequest {
     /// The profile document, YAML.
     pub(crate) document: String,
+    /// Whose the profile becomes, when its name is new.
+    #[serde(default)]
+    /// One that the caller may; `default`, or the only one that there is for the caller, when absent.
+    pub(crate) project: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -251,6 +269,8 @@ pub(crate) struct ProfileInfo {
     pub(crate) published_at: i64,
     /// Of the document and everything it was resolved to.
     pub(crate) digest: String,
+    #[serde(default = "default_project")]
+    pub(crate) project: String,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -305,6 +325,9 @@ pub(crate) struct ApiKeyRequest {
     /// What the program may do; `admin` when absent.
     #[serde(default = "admin")]
     pub(crate) role: Role,
+    /// Where the role counts; everywhere when absent.
+    #[serde(default)]
+    pub(crate) project: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -319,7 +342,11 @@ pub(crate) struct ApiKeyCreated {
 pub(crate) struct ApiKeyInfo {
     pub(crate) id: String,
     pub(crate) name: String,
+    /// In all projects.
     pub(crate) role: Role,
+    /// Roles in single projects.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) projects: BTreeMap<String, Role>,
     pub(crate) created_at: i64,
     pub(crate) revoked_at: Option<i64>,
 }

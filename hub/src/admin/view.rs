@@ -8,10 +8,11 @@ use burin_api::message::Observed;
 use super::types::{AdmissionInfo, AssignmentInfo, HostInfo, MachineInfo, Page};
 use crate::db::admissions::AdmissionRow;
 use crate::db::assignments::AssignmentRow;
-use crate::db::hosts::{HostRow, KeyRow};
+use crate::db::hosts::{HostRow, KeyRow, Part};
 use crate::db::live::LiveRow;
 use crate::db::machines::MachineRow;
 use crate::db::{self, from_json};
+use crate::people::scope::Projects;
 use crate::state::Hub;
 use crate::{clock, silence};
 
@@ -48,6 +49,7 @@ fn info(host: HostRow, beside: Beside, heard_since: i64) -> sqlx::Result<HostInf
         uid: host.uid,
         host_id: host.host_id,
         host_id_source: host.host_id_source,
+        project: host.project,
         state: host.state,
         reason: host.reason,
         rekey: host.rekey,
@@ -102,11 +104,15 @@ fn by_host<T>(rows: Vec<T>, uid: impl Fn(&T) -> &str) -> HashMap<String, T> {
         .collect()
 }
 
-/// Hosts after `after` in the order of their first call.
-pub(crate) async fn page(hub: &Hub, after: &str) -> anyhow::Result<Page<HostInfo>> {
+/// Hosts of these projects after `after` in the order of their first call.
+pub(crate) async fn page(
+    hub: &Hub,
+    within: &Projects,
+    after: &str,
+) -> anyhow::Result<Page<HostInfo>> {
     let heard_since = silence::heard_since(hub, clock::now_ms()).await?;
     let db = &hub.db;
-    let rows = db::hosts::page(db, after, PAGE).await?;
+    let rows = db::hosts::page(db, within, after, PAGE).await?;
     let Some(last) = rows.last().map(|row| row.uid.clone()) else {
         return Ok(Page {
             items: Vec::new(),
@@ -114,13 +120,18 @@ pub(crate) async fn page(hub: &Hub, after: &str) -> anyhow::Result<Page<HostInfo
         });
     };
     let full = i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
-    let live = db::live::page(db, after, &last).await?;
+    let part = Part {
+        within,
+        after,
+        last: &last,
+    };
+    let live = db::live::page(db, &part).await?;
     let mut live = by_host(live, |row| &row.host_uid);
-    let assigned = db::assignments::page(db, after, &last).await?;
+    let assigned = db::assignments::page(db, &part).await?;
     let mut assigned = by_host(assigned, |row| &row.host_uid);
-    let keys = db::hosts::keys_page(db, after, &last).await?;
+    let keys = db::hosts::keys_page(db, &part).await?;
     let mut keys = by_host(keys, |row| &row.host_uid);
-    let admitted = db::admissions::page(db, after, &last).await?;
+    let admitted = db::admissions::page(db, &part).await?;
     let mut admitted = by_host(admitted, |row| &row.host_uid);
     let items = rows
         .into_iter()
@@ -141,9 +152,16 @@ pub(crate) async fn page(hub: &Hub, after: &str) -> anyhow::Result<Page<HostInfo
     })
 }
 
-/// The host with this uid or host ID; of several with one host ID the live one.
-pub(crate) async fn one(hub: &Hub, name: &str) -> anyhow::Result<Option<HostInfo>> {
-    let found = db::hosts::find(&hub.db, name).await?.into_iter().next();
+/// The host of these projects with this uid or host ID; of several with one host ID the live one.
+pub(crate) async fn one(
+    hub: &Hub,
+    within: &Projects,
+    name: &str,
+) -> anyhow::Result<Option<HostInfo>> {
+    let found = db::hosts::find(&hub.db, within, name)
+        .await?
+        .into_iter()
+        .next();
     let infos = several(hub, found.into_iter().collect()).await?;
     Ok(infos.into_iter().next())
 }

@@ -1,4 +1,4 @@
-//! `burin-hub host`, `assign`, `event`.
+//! `burin-hub host`, `assign`.
 
 use burin_api::desired::DiskChoice;
 use burin_api::event::Severity;
@@ -6,11 +6,11 @@ use burin_core::display::plain;
 use clap::{Args, Subcommand};
 
 use super::connect::{Client, Failure};
-use super::output::{Output, table, time};
-use super::preauths;
+use super::output::{Output, time};
+use super::{preauths, projects};
 use crate::admin::types::{
-    ActRequest, AssignRequest, AssignmentInfo, EventInfo, HostInfo, KubeconfigAnswer,
-    KubeconfigRequest, MachineInfo, Page,
+    ActRequest, AssignRequest, AssignmentInfo, HostInfo, KubeconfigAnswer, KubeconfigRequest,
+    MachineInfo, Page,
 };
 
 #[derive(Debug, Args)]
@@ -65,7 +65,11 @@ pub(super) async fn assign(
 pub(crate) enum HostCommand {
     /// List hosts with state, phase and progress.
     #[command(after_help = "Example:\n  burin-hub --data ./hub host list --json")]
-    List,
+    List {
+        /// Only those of this project.
+        #[arg(long, default_value = "", value_name = "PROJECT")]
+        project: String,
+    },
     /// Show one host.
     #[command(
         after_help = "Example:\n  burin-hub --data ./hub host show 4D43-BPQZ-XXWD-6PRN --json"
@@ -97,6 +101,23 @@ pub(crate) enum HostCommand {
         /// The key on the host's screen, from its first 8 characters on.
         #[arg(long, value_name = "KEY")]
         key: String,
+        /// Project that the host lands in, when nobody called it into one.
+        #[arg(long, default_value = "", value_name = "PROJECT")]
+        project: String,
+    },
+    /// Put a host into another project; you have to be operator in both.
+    #[command(
+        after_help = "Example:\n  burin-hub --data ./hub host move 4D43-BPQZ-XXWD-6PRN --project oslo --profile oslo-retail"
+    )]
+    Move {
+        /// The host's ID or uid.
+        host: String,
+        /// Where to.
+        #[arg(long, value_name = "PROJECT")]
+        project: String,
+        /// What it shall be there; needed when it has a profile, as profiles are of one project.
+        #[arg(long, default_value = "", value_name = "NAME[@VERSION]")]
+        profile: String,
     },
     /// Print the administrator's kubeconfig of a host's cluster. Each time is audited.
     #[command(
@@ -145,23 +166,11 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let (host, action) = match command {
-        HostCommand::List => {
-            let hosts = all(client).await?;
+        HostCommand::List { project } => {
+            let hosts = all(client, &project).await?;
             return output.show(&hosts, |hosts| {
-                let rows: Vec<_> = hosts.iter().map(row).collect();
-                table(
-                    &[
-                        "HOST",
-                        "STATE",
-                        "BY",
-                        "PHASE",
-                        "PROGRESS",
-                        "PROFILE",
-                        "HEARD",
-                        "LAST ERROR",
-                    ],
-                    &rows,
-                )
+                let rows = hosts.iter().map(|it| (it.project.as_str(), row(it)));
+                projects::table(&HEAD, rows)
             });
         }
         HostCommand::Show { host } => {
@@ -177,12 +186,25 @@ pub(super) async fn run(
             let answer: KubeconfigAnswer = client.post(&path, &request).await?;
             return output.show(&answer, |answer| answer.kubeconfig.reveal().to_owned());
         }
-        HostCommand::Approve { host, key } => {
+        HostCommand::Approve { host, key, project } => {
             let asked = ActRequest {
                 key,
+                project,
                 ..ActRequest::default()
             };
             return act(client, &host, "approve", asked, output).await;
+        }
+        HostCommand::Move {
+            host,
+            project,
+            profile,
+        } => {
+            let asked = ActRequest {
+                project,
+                profile,
+                ..ActRequest::default()
+            };
+            return act(client, &host, "move", asked, output).await;
         }
         HostCommand::Deny { host } => (host, "deny"),
         HostCommand::Revoke { host } => (host, "revoke"),
@@ -217,11 +239,24 @@ async fn act(
     })
 }
 
-async fn all(client: &Client) -> Result<Vec<HostInfo>, Failure> {
+const HEAD: [&str; 8] = [
+    "HOST",
+    "STATE",
+    "BY",
+    "PHASE",
+    "PROGRESS",
+    "PROFILE",
+    "HEARD",
+    "LAST ERROR",
+];
+
+async fn all(client: &Client, project: &str) -> Result<Vec<HostInfo>, Failure> {
     let mut hosts = Vec::new();
     let mut after = String::new();
     loop {
-        let page: Page<HostInfo> = client.get(&format!("/api/v1/hosts?after={after}")).await?;
+        let page: Page<HostInfo> = client
+            .get(&format!("/api/v1/hosts?after={after}&project={project}"))
+            .await?;
         hosts.extend(page.items);
         match page.next {
             Some(next) => after = next,
@@ -286,19 +321,8 @@ fn single(line: &str) -> String {
 }
 
 fn text(host: &HostInfo) -> String {
-    let mut text = table(
-        &[
-            "HOST",
-            "STATE",
-            "BY",
-            "PHASE",
-            "PROGRESS",
-            "PROFILE",
-            "HEARD",
-            "LAST ERROR",
-        ],
-        &[row(host)],
-    );
+    let rows = std::iter::once((host.project.as_str(), row(host)));
+    let mut text = projects::table(&HEAD, rows);
     let evidence = &host.evidence;
     let line = format!(
         "uid {}, {} {} (serial {}), {}, from {}\n",
@@ -330,59 +354,4 @@ fn text(host: &HostInfo) -> String {
         }
     }
     text
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EventCommand {
-    /// List events, oldest first.
-    #[command(
-        after_help = "Example:\n  burin-hub --data ./hub event list --host 4D43-BPQZ-XXWD-6PRN"
-    )]
-    List {
-        /// Only of this host (ID or uid).
-        #[arg(long, default_value = "")]
-        host: String,
-        /// Only after this number.
-        #[arg(long, default_value_t = 0)]
-        after: i64,
-    },
-}
-
-pub(super) async fn events(
-    client: &Client,
-    command: EventCommand,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let EventCommand::List { host, after } = command;
-    let mut events: Vec<EventInfo> = Vec::new();
-    let mut after = after.to_string();
-    loop {
-        let path = format!("/api/v1/events?after={after}&host={host}");
-        let page: Page<EventInfo> = client.get(&path).await?;
-        events.extend(page.items);
-        match page.next {
-            Some(next) => after = next,
-            None => break,
-        }
-    }
-    output.show(&events, |events| {
-        let rows: Vec<_> = events
-            .iter()
-            .map(|info| {
-                let kind = serde_json::json!(info.event.kind);
-                let mut message = info.event.message.clone();
-                for cause in &info.event.causes {
-                    message = format!("{message}: {cause}");
-                }
-                vec![
-                    info.number.to_string(),
-                    time(info.received_at),
-                    info.event.step.clone(),
-                    kind.as_str().unwrap_or_default().to_owned(),
-                    message,
-                ]
-            })
-            .collect();
-        table(&["NUMBER", "RECEIVED", "STEP", "KIND", "MESSAGE"], &rows)
-    })
 }

@@ -27,7 +27,7 @@ pub(crate) enum IsoCommand {
     #[command(
         after_help = "Examples:\n  burin-hub --data ./hub iso download --out burin.iso\n  burin-hub --data ./hub iso download --out oslo.iso --new-token --uses 10 --profile retail --label site=oslo\n  burin-hub --data ./hub iso download --out site.iso --user-data network.yaml"
     )]
-    Download(Download),
+    Download(Box<Download>),
 }
 
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ pub(super) async fn run(
                 table(&["ARCH", "BURIN", "KERNEL", "SIZE"], &rows)
             })
         }
-        IsoCommand::Download(args) => download(client, args, output).await,
+        IsoCommand::Download(args) => download(client, *args, output).await,
     }
 }
 

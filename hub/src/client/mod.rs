@@ -1,6 +1,7 @@
 //! The command line's client of the admin API.
 
 mod connect;
+mod events;
 mod hosts;
 mod isos;
 mod output;
@@ -8,6 +9,7 @@ mod people;
 mod pin;
 mod preauths;
 mod profiles;
+mod projects;
 mod registries;
 mod tokens;
 pub(crate) mod user_data;
@@ -62,7 +64,10 @@ pub(crate) enum ClientCommand {
     Host(hosts::HostCommand),
     /// Events of hosts.
     #[command(subcommand)]
-    Event(hosts::EventCommand),
+    Event(events::EventCommand),
+    /// Projects: hosts, tokens and profiles that belong to some people only.
+    #[command(subcommand)]
+    Project(projects::ProjectCommand),
     /// Accounts of people and their roles.
     #[command(subcommand)]
     Person(people::PersonCommand),
@@ -111,7 +116,8 @@ async fn carry_out(
         ClientCommand::Profile(command) => profiles::run(&client, command, output).await,
         ClientCommand::Assign(command) => hosts::assign(&client, command, output).await,
         ClientCommand::Host(command) => hosts::run(&client, command, output).await,
-        ClientCommand::Event(command) => hosts::events(&client, command, output).await,
+        ClientCommand::Event(command) => events::run(&client, command, output).await,
+        ClientCommand::Project(command) => projects::run(&client, command, output).await,
         ClientCommand::Person(command) => people::run(&client, command, output).await,
         ClientCommand::Password => people::password(&client, output).await,
         ClientCommand::ApiKey(command) => people::api_key(&client, command, output).await,

@@ -5,6 +5,7 @@ use reqwest::Method;
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
+use super::projects;
 use crate::admin::types::{
     ApiKeyCreated, ApiKeyInfo, ApiKeyRequest, AuditInfo, AuditVerdict, LoginAnswer, Page,
     PasswordRequest, PersonChanged, PersonInfo, PersonRequest,
@@ -22,12 +23,23 @@ pub(crate) enum PersonCommand {
         /// What the person may do.
         #[arg(long)]
         role: Role,
+        /// The one project where the role counts.
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<String>,
     },
     /// List accounts.
     List,
-    /// Give an account another role.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub person role anna technician")]
-    Role { name: String, role: Role },
+    /// Give an account another role, in all projects or in one.
+    #[command(
+        after_help = "Examples:\n  burin-hub --data ./hub person role anna technician\n  burin-hub --data ./hub person role anna operator --project oslo\n  burin-hub --data ./hub person role anna none --project oslo"
+    )]
+    Role {
+        name: String,
+        role: Role,
+        /// The one project where the role counts; `none` takes it away there.
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<String>,
+    },
     /// Print a new first password, for somebody who lost theirs.
     Reset { name: String },
     /// Forget wrong passwords, so that a locked account may log in.
@@ -46,8 +58,16 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let (name, change) = match command {
-        PersonCommand::Add { name, role } => {
-            let request = PersonRequest { name, role };
+        PersonCommand::Add {
+            name,
+            role,
+            project,
+        } => {
+            let request = PersonRequest {
+                name,
+                role,
+                project,
+            };
             let made: PersonChanged = client.post("/api/v1/people", &request).await?;
             return output.show(&made, changed);
         }
@@ -58,7 +78,12 @@ pub(super) async fn run(
                 table(&["NAME", "ROLE", "LOGIN"], &rows)
             });
         }
-        PersonCommand::Role { name, role } => (name, role.name()),
+        PersonCommand::Role {
+            name,
+            role,
+            project: Some(project),
+        } => return projects::give_role(client, &name, &project, role, output).await,
+        PersonCommand::Role { name, role, .. } => (name, role.name()),
         PersonCommand::Reset { name } => (name, "reset"),
         PersonCommand::Unlock { name } => (name, "unlock"),
         PersonCommand::ForgetCode { name } => (name, "forget-code"),
@@ -91,7 +116,7 @@ fn row(person: &PersonInfo) -> Vec<String> {
     };
     vec![
         person.name.clone(),
-        person.role.name().to_owned(),
+        projects::roles(person.role, &person.projects),
         login.to_owned(),
     ]
 }
@@ -126,6 +151,9 @@ pub(crate) enum ApiKeyCommand {
         /// What the program may do.
         #[arg(long)]
         role: Role,
+        /// The one project where the role counts.
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<String>,
     },
     /// List keys, without their secret.
     List,
@@ -142,8 +170,16 @@ pub(super) async fn api_key(
     output: &mut Output,
 ) -> Result<(), Failure> {
     match command {
-        ApiKeyCommand::Create { name, role } => {
-            let request = ApiKeyRequest { name, role };
+        ApiKeyCommand::Create {
+            name,
+            role,
+            project,
+        } => {
+            let request = ApiKeyRequest {
+                name,
+                role,
+                project,
+            };
             let made: ApiKeyCreated = client.post("/api/v1/api-keys", &request).await?;
             output.show(&made, |made| made.key.reveal().to_owned())
         }
@@ -155,7 +191,7 @@ pub(super) async fn api_key(
                     vec![
                         key.id.clone(),
                         key.name.clone(),
-                        key.role.name().to_owned(),
+                        projects::roles(key.role, &key.projects),
                         state.to_owned(),
                     ]
                 };

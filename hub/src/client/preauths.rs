@@ -6,7 +6,8 @@ use clap::Args;
 use reqwest::Method;
 
 use super::connect::{Client, Failure};
-use super::output::{Output, table, time};
+use super::output::{Output, time};
+use super::projects;
 use super::tokens::label;
 use crate::admin::preauths::{PreauthInfo, PreauthRequest};
 use crate::cli::Span;
@@ -32,6 +33,9 @@ pub(crate) struct PreauthCommand {
     /// How long the host may take to call.
     #[arg(long, default_value = "7d", value_name = "TIME")]
     expires: Span,
+    /// Project that the host lands in.
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
 }
 
 pub(super) async fn create(
@@ -46,6 +50,7 @@ pub(super) async fn create(
         profile: args.profile,
         labels: args.label.into_iter().collect::<BTreeMap<_, _>>(),
         lifetime: Some(args.expires.0.as_secs()),
+        project: args.project,
     };
     let info: PreauthInfo = client.post("/api/v1/preauths", &request).await?;
     output.show(&info, |info| {
@@ -66,23 +71,21 @@ pub(super) async fn create(
 pub(super) async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let entries: Vec<PreauthInfo> = client.get("/api/v1/preauths").await?;
     output.show(&entries, |entries| {
-        let rows: Vec<_> = entries
-            .iter()
-            .map(|entry| {
-                vec![
-                    entry.id.clone(),
-                    entry.state.clone(),
-                    entry.kind.clone(),
-                    entry.value.clone(),
-                    entry.key.clone(),
-                    entry.created_by.clone(),
-                    time(entry.expires_at),
-                ]
-            })
-            .collect();
-        table(
+        let rows = entries.iter().map(|entry| {
+            let row = vec![
+                entry.id.clone(),
+                entry.state.clone(),
+                entry.kind.clone(),
+                entry.value.clone(),
+                entry.key.clone(),
+                entry.created_by.clone(),
+                time(entry.expires_at),
+            ];
+            (entry.project.as_str(), row)
+        });
+        projects::table(
             &["ID", "STATE", "KIND", "VALUE", "KEY", "BY", "EXPIRES"],
-            &rows,
+            rows,
         )
     })
 }

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
+use super::projects;
 use crate::admin::types::{ProfileDetail, ProfileInfo, PublishRequest};
 
 #[derive(Debug, Subcommand)]
@@ -15,6 +16,9 @@ pub(crate) enum ProfileCommand {
     Publish {
         /// The profile document.
         file: PathBuf,
+        /// Project that the profile becomes one of, when its name is new.
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<String>,
     },
     /// List the published versions.
     #[command(after_help = "Example:\n  burin-hub --data ./hub profile list --json")]
@@ -34,10 +38,10 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     match command {
-        ProfileCommand::Publish { file } => {
+        ProfileCommand::Publish { file, project } => {
             let document = std::fs::read_to_string(&file)
                 .map_err(|err| Failure::Input(format!("reading {}: {err}", file.display())))?;
-            let request = PublishRequest { document };
+            let request = PublishRequest { document, project };
             let info: ProfileInfo = client
                 .post("/api/v1/profiles", &request)
                 .await
@@ -49,19 +53,17 @@ pub(super) async fn run(
         ProfileCommand::List => {
             let infos: Vec<ProfileInfo> = client.get("/api/v1/profiles").await?;
             output.show(&infos, |infos| {
-                let rows: Vec<_> = infos
-                    .iter()
-                    .map(|info| {
-                        let at = time(info.published_at);
-                        vec![
-                            info.name.clone(),
-                            info.version.clone(),
-                            at,
-                            info.digest.clone(),
-                        ]
-                    })
-                    .collect();
-                table(&["NAME", "VERSION", "PUBLISHED", "DIGEST"], &rows)
+                let rows = infos.iter().map(|info| {
+                    let at = time(info.published_at);
+                    let row = vec![
+                        info.name.clone(),
+                        info.version.clone(),
+                        at,
+                        info.digest.clone(),
+                    ];
+                    (info.project.as_str(), row)
+                });
+                projects::table(&["NAME", "VERSION", "PUBLISHED", "DIGEST"], rows)
             })
         }
         ProfileCommand::Show { profile } => {

@@ -6,7 +6,8 @@ use burin_api::token::Token;
 use clap::{Args, Subcommand};
 
 use super::connect::{Client, Failure};
-use super::output::{Output, table, time};
+use super::output::{Output, time};
+use super::projects;
 use crate::admin::types::{TokenCreated, TokenInfo, TokenRequest};
 use crate::cli::Span;
 
@@ -49,6 +50,9 @@ pub(crate) struct NewToken {
     /// Hosts wait for an admin's approval all the same.
     #[arg(long)]
     requires_approval: bool,
+    /// Project that its hosts land in.
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
 }
 
 impl NewToken {
@@ -60,6 +64,7 @@ impl NewToken {
             labels: self.label.iter().cloned().collect::<BTreeMap<_, _>>(),
             networks: self.network.clone(),
             requires_approval: self.requires_approval,
+            project: self.project.clone(),
         }
     }
 }
@@ -84,8 +89,8 @@ pub(super) async fn run(
         TokenCommand::List => {
             let tokens: Vec<TokenInfo> = client.get("/api/v1/tokens").await?;
             output.show(&tokens, |tokens| {
-                let rows: Vec<_> = tokens.iter().map(row).collect();
-                table(&["ID", "STATE", "USED", "EXPIRES", "PROFILE"], &rows)
+                let rows = tokens.iter().map(|it| (it.project.as_str(), row(it)));
+                projects::table(&["ID", "STATE", "USED", "EXPIRES", "PROFILE"], rows)
             })
         }
         TokenCommand::Revoke { id } => {

@@ -2,6 +2,7 @@
 
 use sqlx::FromRow;
 
+use super::hosts::Part;
 use super::{Connection, Db};
 
 /// Why a host is in.
@@ -41,10 +42,14 @@ pub(crate) async fn get(conn: &mut Connection, uid: &str) -> sqlx::Result<Option
 }
 
 /// For a page of hosts.
-pub(crate) async fn page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<AdmissionRow>> {
-    sqlx::query_as("SELECT * FROM admission WHERE host_uid > $1 AND host_uid <= $2")
-        .bind(after)
-        .bind(last)
-        .fetch_all(db.reader())
-        .await
+pub(crate) async fn page(db: &Db, part: &Part<'_>) -> sqlx::Result<Vec<AdmissionRow>> {
+    sqlx::query_as(
+        "SELECT t.* FROM admission t JOIN host h ON h.uid = t.host_uid \
+         WHERE h.uid > $1 AND h.uid <= $2 AND ($3 = '*' OR $3 LIKE '%|' || h.project || '|%')",
+    )
+    .bind(part.after)
+    .bind(part.last)
+    .bind(part.within.sql())
+    .fetch_all(db.reader())
+    .await
 }

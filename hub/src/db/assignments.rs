@@ -2,6 +2,7 @@
 
 use sqlx::FromRow;
 
+use super::hosts::Part;
 use super::{Connection, Db};
 
 /// One assignment.
@@ -65,14 +66,16 @@ pub(crate) async fn history(conn: &mut Connection, uid: &str) -> sqlx::Result<Ve
 }
 
 /// Those in force for a page of hosts.
-pub(crate) async fn page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<AssignmentRow>> {
+pub(crate) async fn page(db: &Db, part: &Part<'_>) -> sqlx::Result<Vec<AssignmentRow>> {
     sqlx::query_as(
         "SELECT a.host_uid, a.generation, a.profile, a.version, a.disk, a.created_at FROM assignment a \
-         WHERE a.host_uid > $1 AND a.host_uid <= $2 AND a.generation = \
+         JOIN host h ON h.uid = a.host_uid WHERE h.uid > $1 AND h.uid <= $2 \
+         AND ($3 = '*' OR $3 LIKE '%|' || h.project || '|%') AND a.generation = \
          (SELECT MAX(b.generation) FROM assignment b WHERE b.host_uid = a.host_uid)",
     )
-    .bind(after)
-    .bind(last)
+    .bind(part.after)
+    .bind(part.last)
+    .bind(part.within.sql())
     .fetch_all(db.reader())
     .await
 }

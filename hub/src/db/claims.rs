@@ -16,6 +16,8 @@ pub(crate) struct ClaimRow {
     pub(crate) waived: i64,
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
+    /// Where the host lands.
+    pub(crate) project: String,
 }
 
 /// What stands on the screen of a pending host, as `registration::challenge` seals it.
@@ -28,12 +30,13 @@ pub(crate) struct ChallengeRow {
     pub(crate) tries: i64,
 }
 
-/// Writes a claim; claiming again prolongs it.
+/// Writes a claim; claiming again prolongs it, and says anew where the host lands.
 pub(crate) async fn put(conn: &mut Connection, row: &ClaimRow) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO claim (key_label, account, host_id, kind, provisional, waived, created_at, \
-         expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-         ON CONFLICT (key_label, account) DO UPDATE SET expires_at = excluded.expires_at",
+         expires_at, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (key_label, account) DO UPDATE SET expires_at = excluded.expires_at, \
+         project = excluded.project",
     )
     .bind(&row.key_label)
     .bind(&row.account)
@@ -43,6 +46,7 @@ pub(crate) async fn put(conn: &mut Connection, row: &ClaimRow) -> sqlx::Result<(
     .bind(row.waived)
     .bind(row.created_at)
     .bind(row.expires_at)
+    .bind(&row.project)
     .execute(conn)
     .await?;
     Ok(())
@@ -63,18 +67,22 @@ pub(crate) async fn get(
         .await
 }
 
-/// The claim of a key that asks for least: a waived one, else the oldest.
+/// The claim of a key that asks for least: a waived one, else the oldest; into `project` alone when
+/// that is not empty.
 pub(crate) async fn of_key(
     conn: &mut Connection,
     key_label: &str,
+    project: &str,
     now: i64,
 ) -> sqlx::Result<Option<ClaimRow>> {
     sqlx::query_as(
         "SELECT * FROM claim WHERE key_label = $1 AND expires_at > $2 \
+         AND ($3 = '' OR project = $3) \
          ORDER BY waived DESC, created_at, account LIMIT 1",
     )
     .bind(key_label)
     .bind(now)
+    .bind(project)
     .fetch_optional(conn)
     .await
 }

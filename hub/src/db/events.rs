@@ -4,6 +4,7 @@ use sqlx::FromRow;
 
 use super::counters::{self, Counter};
 use super::{Connection, Db};
+use crate::people::scope::Projects;
 
 /// One stored event. `body` is the host's own event as JSON.
 #[derive(Debug, Clone, FromRow)]
@@ -38,20 +39,24 @@ pub(crate) async fn store(
     Ok(())
 }
 
-/// Events after a position, oldest first; of one host when `uid` is not empty.
+/// Events of hosts of these projects after a position, oldest first; of one host when `uid` is not
+/// empty.
 pub(crate) async fn page(
     db: &Db,
+    within: &Projects,
     uid: &str,
     after: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<EventRow>> {
     sqlx::query_as(
-        "SELECT number, host_uid, received_at, body FROM event \
-         WHERE number > $2 AND ($1 = '' OR host_uid = $1) ORDER BY number LIMIT $3",
+        "SELECT e.number, e.host_uid, e.received_at, e.body FROM event e \
+         JOIN host h ON h.uid = e.host_uid WHERE e.number > $2 AND ($1 = '' OR e.host_uid = $1) \
+         AND ($4 = '*' OR $4 LIKE '%|' || h.project || '|%') ORDER BY e.number LIMIT $3",
     )
     .bind(uid)
     .bind(after)
     .bind(limit)
+    .bind(within.sql())
     .fetch_all(db.reader())
     .await
 }

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Connection, Db};
+use crate::people::scope::Projects;
 
 /// One host, from its first call on.
 #[derive(Debug, Clone, FromRow)]
@@ -24,6 +25,15 @@ pub(crate) struct HostRow {
     pub(crate) address: String,
     /// Why it shall change its identity key; empty while it need not.
     pub(crate) rekey: String,
+    pub(crate) project: String,
+}
+
+/// The hosts of one page: those of these projects behind `after`, up to `last`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) within: &'a Projects,
+    pub(crate) after: &'a str,
+    pub(crate) last: &'a str,
 }
 
 /// One identity key.
@@ -53,25 +63,36 @@ pub(crate) async fn live(conn: &mut Connection, host_id: &str) -> sqlx::Result<O
     .await
 }
 
-/// Hosts whose uid or host ID is `name`; live ones first, then the newest.
-pub(crate) async fn find(db: &Db, name: &str) -> sqlx::Result<Vec<HostRow>> {
+/// Hosts of these projects whose uid or host ID is `name`; live ones first, then the newest.
+pub(crate) async fn find(db: &Db, within: &Projects, name: &str) -> sqlx::Result<Vec<HostRow>> {
     sqlx::query_as(
-        "SELECT * FROM host WHERE uid = $1 OR host_id = $1 \
+        "SELECT * FROM host WHERE (uid = $1 OR host_id = $1) \
+         AND ($2 = '*' OR $2 LIKE '%|' || project || '|%') \
          ORDER BY CASE state WHEN 'accepted' THEN 0 WHEN 'quarantined' THEN 1 ELSE 2 END, \
          created_at DESC, uid DESC",
     )
     .bind(name)
+    .bind(within.sql())
     .fetch_all(db.reader())
     .await
 }
 
-/// A page of hosts in the order of their uid (which is the order of their first call).
-pub(crate) async fn page(db: &Db, after: &str, limit: i64) -> sqlx::Result<Vec<HostRow>> {
-    sqlx::query_as("SELECT * FROM host WHERE uid > $1 ORDER BY uid LIMIT $2")
-        .bind(after)
-        .bind(limit)
-        .fetch_all(db.reader())
-        .await
+/// A page of hosts of these projects in the order of their uid (which is the order of their first call).
+pub(crate) async fn page(
+    db: &Db,
+    within: &Projects,
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<HostRow>> {
+    sqlx::query_as(
+        "SELECT * FROM host WHERE uid > $1 \
+         AND ($3 = '*' OR $3 LIKE '%|' || project || '|%') ORDER BY uid LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .bind(within.sql())
+    .fetch_all(db.reader())
+    .await
 }
 
 pub(crate) async fn key(conn: &mut Connection, print: &str) -> sqlx::Result<Option<KeyRow>> {
@@ -110,8 +131,8 @@ pub(crate) async fn set_labels(conn: &mut Connection, uid: &str, labels: &str) -
 pub(crate) async fn upsert(conn: &mut Connection, row: &HostRow) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO host (uid, host_id, host_id_source, state, reason, token_id, evidence, \
-         findings, labels, arch, created_at, enrolled_at, accepted_at, settled, address) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, 0, $13) \
+         findings, labels, arch, created_at, enrolled_at, accepted_at, settled, address, project) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, 0, $13, $14) \
          ON CONFLICT (uid) DO UPDATE SET evidence = excluded.evidence, \
          findings = excluded.findings, enrolled_at = excluded.enrolled_at, \
          address = excluded.address",
@@ -129,6 +150,7 @@ pub(crate) async fn upsert(conn: &mut Connection, row: &HostRow) -> sqlx::Result
     .bind(row.created_at)
     .bind(row.enrolled_at)
     .bind(&row.address)
+    .bind(&row.project)
     .execute(conn)
     .await?;
     Ok(())
@@ -165,24 +187,47 @@ pub(crate) async fn set_state(
     Ok(())
 }
 
-/// Accepts a pending host; labels and token are those it was accepted with.
+/// With what a host is accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted<'a> {
+    pub(crate) token_id: Option<&'a str>,
+    /// JSON.
+    pub(crate) labels: &'a str,
+    pub(crate) project: &'a str,
+}
+
+/// Accepts a pending host; labels, token and project are those it was accepted with.
 pub(crate) async fn accept(
     conn: &mut Connection,
     uid: &str,
-    token_id: Option<&str>,
-    labels: &str,
+    row: &Accepted<'_>,
     now: i64,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE host SET state = 'accepted', reason = '', token_id = $2, labels = $3, \
-         accepted_at = $4 WHERE uid = $1",
+         accepted_at = $4, project = $5 WHERE uid = $1",
     )
     .bind(uid)
-    .bind(token_id)
-    .bind(labels)
+    .bind(row.token_id)
+    .bind(row.labels)
     .bind(now)
+    .bind(row.project)
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Puts a host into another project.
+pub(crate) async fn set_project(
+    conn: &mut Connection,
+    uid: &str,
+    project: &str,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE host SET project = $2 WHERE uid = $1")
+        .bind(uid)
+        .bind(project)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -255,53 +300,6 @@ pub(crate) async fn replace_keys(conn: &mut Connection, uid: &str) -> sqlx::Resu
     Ok(())
 }
 
-/// Forgets a host that was never accepted.
-pub(crate) async fn forget_pending(conn: &mut Connection, uid: &str) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM host WHERE uid = $1 AND state IN ('pending', 'rejected')")
-        .bind(uid)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Turns pending hosts older than `before` into rejected ones.
-pub(crate) async fn expire_pending(conn: &mut Connection, before: i64) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE host SET state = 'rejected', reason = 'expired' \
-         WHERE state = 'pending' AND created_at < $1",
-    )
-    .bind(before)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Forgets hosts that were never accepted and whose time was over before `before`: each boot of an
-/// unapproved machine leaves one. A host that an admin denied stays denied.
-pub(crate) async fn forget_expired(conn: &mut Connection, before: i64) -> sqlx::Result<()> {
-    sqlx::query(
-        "DELETE FROM host WHERE state = 'rejected' AND reason = 'expired' AND created_at < $1",
-    )
-    .bind(before)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Pending hosts with this host ID, and of the whole hub.
-pub(crate) async fn count_pending(
-    conn: &mut Connection,
-    host_id: &str,
-) -> sqlx::Result<(i64, i64)> {
-    sqlx::query_as(
-        "SELECT COALESCE(SUM(CASE WHEN host_id = $1 THEN 1 ELSE 0 END), 0), COUNT(*) \
-         FROM host WHERE state = 'pending'",
-    )
-    .bind(host_id)
-    .fetch_one(conn)
-    .await
-}
-
 /// Hosts that were heard since `since`, for the polling interval.
 pub(crate) async fn count_active(db: &Db, since: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT COUNT(*) FROM host_live WHERE seen_at > $1")
@@ -325,20 +323,6 @@ pub(crate) async fn was_replaced(
     Ok(found > 0)
 }
 
-/// Why a pending host waits.
-pub(crate) async fn set_pending_reason(
-    conn: &mut Connection,
-    uid: &str,
-    reason: &str,
-) -> sqlx::Result<()> {
-    sqlx::query("UPDATE host SET reason = $2 WHERE uid = $1 AND state = 'pending'")
-        .bind(uid)
-        .bind(reason)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// The key with this label (the first half of its thumbprint), which must be hex.
 pub(crate) async fn key_by_prefix(
     conn: &mut Connection,
@@ -354,28 +338,15 @@ pub(crate) async fn key_by_prefix(
 }
 
 /// The active keys of a page of hosts.
-pub(crate) async fn keys_page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<KeyRow>> {
+pub(crate) async fn keys_page(db: &Db, part: &Part<'_>) -> sqlx::Result<Vec<KeyRow>> {
     sqlx::query_as(
-        "SELECT thumbprint, host_uid, public_key, state FROM host_key \
-         WHERE host_uid > $1 AND host_uid <= $2 AND state = 'active'",
+        "SELECT k.thumbprint, k.host_uid, k.public_key, k.state FROM host_key k \
+         JOIN host h ON h.uid = k.host_uid WHERE h.uid > $1 AND h.uid <= $2 \
+         AND ($3 = '*' OR $3 LIKE '%|' || h.project || '|%') AND k.state = 'active'",
     )
-    .bind(after)
-    .bind(last)
+    .bind(part.after)
+    .bind(part.last)
+    .bind(part.within.sql())
     .fetch_all(db.reader())
     .await
-}
-
-/// Forgets pending hosts of this host ID that were not heard since `before`: a machine that starts
-/// again and again with new keys must not fill its own list.
-pub(crate) async fn forget_silent(
-    conn: &mut Connection,
-    host_id: &str,
-    before: i64,
-) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM host WHERE host_id = $1 AND state = 'pending' AND enrolled_at < $2")
-        .bind(host_id)
-        .bind(before)
-        .execute(conn)
-        .await?;
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, FromRow};
 
+use super::hosts::Part;
 use super::{Connection, Db, places};
 
 /// The newest sync of a host.
@@ -58,11 +59,15 @@ pub(crate) async fn get(conn: &mut Connection, uid: &str) -> sqlx::Result<Option
         .await
 }
 
-/// For a page of hosts, `after` and `limit` as in `hosts::page`.
-pub(crate) async fn page(db: &Db, after: &str, last: &str) -> sqlx::Result<Vec<LiveRow>> {
-    sqlx::query_as("SELECT * FROM host_live WHERE host_uid > $1 AND host_uid <= $2")
-        .bind(after)
-        .bind(last)
-        .fetch_all(db.reader())
-        .await
+/// For a page of hosts.
+pub(crate) async fn page(db: &Db, part: &Part<'_>) -> sqlx::Result<Vec<LiveRow>> {
+    sqlx::query_as(
+        "SELECT t.* FROM host_live t JOIN host h ON h.uid = t.host_uid \
+         WHERE h.uid > $1 AND h.uid <= $2 AND ($3 = '*' OR $3 LIKE '%|' || h.project || '|%')",
+    )
+    .bind(part.after)
+    .bind(part.last)
+    .bind(part.within.sql())
+    .fetch_all(db.reader())
+    .await
 }

@@ -13,6 +13,8 @@
 //! - No column numbers itself: [`counters::next`] gives the next number in the order of commit.
 //! - PostgreSQL ends a transaction at its first error: never insert to see whether it fails, say
 //!   `ON CONFLICT DO NOTHING` and look at `rows_affected`. Its TEXT holds no NUL character.
+//! - What a list shows is limited by projects: `($n = '*' OR $n LIKE '%|' || project || '|%')` with
+//!   [`Projects::sql`](crate::people::scope::Projects::sql).
 //! - Order by a unique column at the end: without it the two databases order equals differently.
 //!
 //! **Transactions.** [`Db::begin`] gives one writer at a time on both databases and on all replicas,
@@ -39,9 +41,11 @@ pub(crate) mod live;
 pub(crate) mod machines;
 pub(crate) mod nonces;
 pub(crate) mod owner;
+pub(crate) mod pending;
 pub(crate) mod people;
 pub(crate) mod preauths;
 pub(crate) mod profiles;
+pub(crate) mod projects;
 pub(crate) mod recovery;
 pub(crate) mod registries;
 pub(crate) mod releases;

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Connection, Db};
+use crate::people::scope::Projects;
 
 /// One announced host.
 #[derive(Debug, Clone, FromRow)]
@@ -19,6 +20,8 @@ pub(crate) struct PreauthRow {
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
     pub(crate) host_uid: Option<String>,
+    /// Where the host lands.
+    pub(crate) project: String,
 }
 
 /// What a calling host says of itself, in the spelling of the table.
@@ -36,7 +39,8 @@ pub(crate) struct Said {
 pub(crate) async fn insert(conn: &mut Connection, row: &PreauthRow) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO preauth (id, kind, value, confirmed_key, profile, labels, created_by, \
-         created_at, expires_at, host_uid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL)",
+         created_at, expires_at, host_uid, project) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, $10)",
     )
     .bind(&row.id)
     .bind(&row.kind)
@@ -47,6 +51,7 @@ pub(crate) async fn insert(conn: &mut Connection, row: &PreauthRow) -> sqlx::Res
     .bind(&row.created_by)
     .bind(row.created_at)
     .bind(row.expires_at)
+    .bind(&row.project)
     .execute(conn)
     .await?;
     Ok(())
@@ -102,16 +107,28 @@ pub(crate) async fn used(conn: &mut Connection, id: &str, uid: &str) -> sqlx::Re
     Ok(())
 }
 
-pub(crate) async fn list(db: &Db) -> sqlx::Result<Vec<PreauthRow>> {
-    sqlx::query_as("SELECT * FROM preauth ORDER BY created_at, id")
-        .fetch_all(db.reader())
+/// Those of these projects, the oldest first.
+pub(crate) async fn list(db: &Db, within: &Projects) -> sqlx::Result<Vec<PreauthRow>> {
+    sqlx::query_as(
+        "SELECT * FROM preauth WHERE ($1 = '*' OR $1 LIKE '%|' || project || '|%') \
+         ORDER BY created_at, id",
+    )
+    .bind(within.sql())
+    .fetch_all(db.reader())
+    .await
+}
+
+pub(crate) async fn get(conn: &mut Connection, id: &str) -> sqlx::Result<Option<PreauthRow>> {
+    sqlx::query_as("SELECT * FROM preauth WHERE id = $1")
+        .bind(id)
+        .fetch_optional(conn)
         .await
 }
 
-pub(crate) async fn remove(conn: &mut Connection, id: &str) -> sqlx::Result<bool> {
-    let done = sqlx::query("DELETE FROM preauth WHERE id = $1")
+pub(crate) async fn remove(conn: &mut Connection, id: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM preauth WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Connection, Db};
+use crate::people::scope::Projects;
 
 /// One published version.
 #[derive(Debug, Clone, FromRow)]
@@ -17,6 +18,7 @@ pub(crate) struct ProfileRow {
     pub(crate) release: String,
     /// JSON list of patterns; too large for an answer, so it is kept apart.
     pub(crate) module_aliases: String,
+    pub(crate) project: String,
 }
 
 /// A version without its large columns.
@@ -26,10 +28,21 @@ pub(crate) struct ProfileName {
     pub(crate) version: String,
     pub(crate) published_at: i64,
     pub(crate) digest: String,
+    pub(crate) project: String,
 }
 
-/// False when the version exists already.
+/// False when the version exists already, or the name belongs to another project.
 pub(crate) async fn insert(conn: &mut Connection, row: &ProfileRow) -> sqlx::Result<bool> {
+    sqlx::query(
+        "INSERT INTO profile (name, project) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(&row.name)
+    .bind(&row.project)
+    .execute(&mut *conn)
+    .await?;
+    if project_of(conn, &row.name).await?.as_ref() != Some(&row.project) {
+        return Ok(false);
+    }
     let done = sqlx::query(
         "INSERT INTO profile_version (name, version, published_at, digest, document, release, \
          module_aliases) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name, version) DO NOTHING",
@@ -51,9 +64,20 @@ pub(crate) async fn get(
     name: &str,
     version: &str,
 ) -> sqlx::Result<Option<ProfileRow>> {
-    sqlx::query_as("SELECT * FROM profile_version WHERE name = $1 AND version = $2")
+    sqlx::query_as(
+        "SELECT v.*, p.project FROM profile_version v JOIN profile p ON p.name = v.name \
+         WHERE v.name = $1 AND v.version = $2",
+    )
+    .bind(name)
+    .bind(version)
+    .fetch_optional(conn)
+    .await
+}
+
+/// The project that a profile belongs to; none when nobody published it.
+pub(crate) async fn project_of(conn: &mut Connection, name: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT project FROM profile WHERE name = $1")
         .bind(name)
-        .bind(version)
         .fetch_optional(conn)
         .await
 }
@@ -61,8 +85,8 @@ pub(crate) async fn get(
 /// The version of a profile that was published last.
 pub(crate) async fn newest(conn: &mut Connection, name: &str) -> sqlx::Result<Option<ProfileName>> {
     sqlx::query_as(
-        "SELECT name, version, published_at, digest FROM profile_version WHERE name = $1 \
-         ORDER BY published_at DESC LIMIT 1",
+        "SELECT v.name, v.version, v.published_at, v.digest, p.project FROM profile_version v \
+         JOIN profile p ON p.name = v.name WHERE v.name = $1 ORDER BY v.published_at DESC LIMIT 1",
     )
     .bind(name)
     .fetch_optional(conn)
@@ -75,20 +99,24 @@ pub(crate) async fn newest_signed(
     name: &str,
 ) -> sqlx::Result<Option<ProfileName>> {
     sqlx::query_as(
-        "SELECT p.name, p.version, p.published_at, p.digest FROM profile_version p \
-         WHERE p.name = $1 ORDER BY (SELECT COUNT(*) FROM signed_release s \
-         WHERE s.profile = p.name AND s.version = p.version) = 0, p.published_at DESC LIMIT 1",
+        "SELECT v.name, v.version, v.published_at, v.digest, p.project FROM profile_version v \
+         JOIN profile p ON p.name = v.name WHERE v.name = $1 \
+         ORDER BY (SELECT COUNT(*) FROM signed_release s \
+         WHERE s.profile = v.name AND s.version = v.version) = 0, v.published_at DESC LIMIT 1",
     )
     .bind(name)
     .fetch_optional(conn)
     .await
 }
 
-pub(crate) async fn list(db: &Db) -> sqlx::Result<Vec<ProfileName>> {
+/// Those of these projects, by name, the oldest first.
+pub(crate) async fn list(db: &Db, within: &Projects) -> sqlx::Result<Vec<ProfileName>> {
     sqlx::query_as(
-        "SELECT name, version, published_at, digest FROM profile_version \
-         ORDER BY name, published_at",
+        "SELECT v.name, v.version, v.published_at, v.digest, p.project FROM profile_version v \
+         JOIN profile p ON p.name = v.name \
+         WHERE ($1 = '*' OR $1 LIKE '%|' || p.project || '|%') ORDER BY v.name, v.published_at",
     )
+    .bind(within.sql())
     .fetch_all(db.reader())
     .await
 }

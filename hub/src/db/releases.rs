@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Connection, Db};
+use crate::people::scope::Projects;
 
 /// One envelope.
 #[derive(Debug, Clone, FromRow)]
@@ -83,13 +84,15 @@ pub(crate) async fn digest_of(
     .await
 }
 
-/// The newest of each version.
-pub(crate) async fn list(db: &Db) -> sqlx::Result<Vec<SignedRow>> {
+/// The newest of each version of the profiles of these projects.
+pub(crate) async fn list(db: &Db, within: &Projects) -> sqlx::Result<Vec<SignedRow>> {
     sqlx::query_as(
-        "SELECT a.* FROM signed_release a WHERE a.counter = (SELECT MAX(b.counter) \
+        "SELECT a.* FROM signed_release a JOIN profile p ON p.name = a.profile \
+         WHERE ($1 = '*' OR $1 LIKE '%|' || p.project || '|%') AND a.counter = (SELECT MAX(b.counter) \
          FROM signed_release b WHERE b.profile = a.profile AND b.version = a.version) \
          ORDER BY a.profile, a.counter",
     )
+    .bind(within.sql())
     .fetch_all(db.reader())
     .await
 }

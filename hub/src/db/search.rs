@@ -4,6 +4,7 @@ use sqlx::FromRow;
 
 use super::Db;
 use super::hosts::HostRow;
+use crate::people::scope::Projects;
 
 /// Hosts on one page.
 pub(crate) const PAGE: usize = 50;
@@ -71,8 +72,13 @@ fn label_pattern(label: &str) -> String {
     }
 }
 
-/// Hosts that fit, after (that is, older than) `after`.
-pub(crate) async fn page(db: &Db, filter: &Filter, after: &str) -> sqlx::Result<Vec<HostRow>> {
+/// Hosts of these projects that fit, after (that is, older than) `after`.
+pub(crate) async fn page(
+    db: &Db,
+    within: &Projects,
+    filter: &Filter,
+    after: &str,
+) -> sqlx::Result<Vec<HostRow>> {
     let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
     sqlx::query_as(
         "SELECT h.* FROM host h LEFT JOIN host_live l ON l.host_uid = h.uid \
@@ -82,7 +88,8 @@ pub(crate) async fn page(db: &Db, filter: &Filter, after: &str) -> sqlx::Result<
          AND ($6 = '' OR LOWER(h.host_id) LIKE $6 ESCAPE '!' OR h.uid LIKE $6 ESCAPE '!' \
          OR LOWER(h.evidence) LIKE $6 ESCAPE '!' OR h.address LIKE $6 ESCAPE '!' \
          OR l.address LIKE $6 ESCAPE '!' OR LOWER(h.labels) LIKE $6 ESCAPE '!') \
-         AND ($7 = '' OR h.labels LIKE $7 ESCAPE '!') ORDER BY h.uid DESC LIMIT $8",
+         AND ($7 = '' OR h.labels LIKE $7 ESCAPE '!') \
+         AND ($9 = '*' OR $9 LIKE '%|' || h.project || '|%') ORDER BY h.uid DESC LIMIT $8",
     )
     .bind(after)
     .bind(&filter.state)
@@ -92,17 +99,23 @@ pub(crate) async fn page(db: &Db, filter: &Filter, after: &str) -> sqlx::Result<
     .bind(&filter.text)
     .bind(&filter.label)
     .bind(limit)
+    .bind(within.sql())
     .fetch_all(db.reader())
     .await
 }
 
-/// Hosts that a token let in, the newest first.
-pub(crate) async fn admitted(db: &Db, token: &str) -> sqlx::Result<Vec<HostRow>> {
+/// Hosts of these projects that a token let in, the newest first.
+pub(crate) async fn admitted(
+    db: &Db,
+    within: &Projects,
+    token: &str,
+) -> sqlx::Result<Vec<HostRow>> {
     sqlx::query_as(
         "SELECT * FROM host WHERE token_id = $1 AND accepted_at IS NOT NULL \
-         ORDER BY uid DESC LIMIT 1000",
+         AND ($2 = '*' OR $2 LIKE '%|' || project || '|%') ORDER BY uid DESC LIMIT 1000",
     )
     .bind(token)
+    .bind(within.sql())
     .fetch_all(db.reader())
     .await
 }
@@ -158,14 +171,19 @@ pub(crate) struct Group {
     pub(crate) hosts: i64,
 }
 
-/// Counts all hosts; `heard_since` as in [`Filter`].
-pub(crate) async fn groups(db: &Db, heard_since: i64) -> sqlx::Result<Vec<Group>> {
+/// Counts the hosts of these projects; `heard_since` as in [`Filter`].
+pub(crate) async fn groups(
+    db: &Db,
+    within: &Projects,
+    heard_since: i64,
+) -> sqlx::Result<Vec<Group>> {
     sqlx::query_as(
         "SELECT h.state, l.phase, CASE WHEN l.seen_at < $1 THEN 1 ELSE 0 END AS late, \
          COUNT(*) AS hosts FROM host h LEFT JOIN host_live l ON l.host_uid = h.uid \
-         GROUP BY h.state, l.phase, late ORDER BY h.state, l.phase, late",
+         WHERE ($2 = '*' OR $2 LIKE '%|' || h.project || '|%') GROUP BY h.state, l.phase, late ORDER BY h.state, l.phase, late",
     )
     .bind(heard_since)
+    .bind(within.sql())
     .fetch_all(db.reader())
     .await
 }

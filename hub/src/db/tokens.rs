@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Connection, Db};
+use crate::people::scope::Projects;
 
 /// One token.
 #[derive(Debug, Clone, FromRow)]
@@ -19,12 +20,15 @@ pub(crate) struct TokenRow {
     pub(crate) networks: String,
     pub(crate) profile: Option<String>,
     pub(crate) requires_approval: i64,
+    /// Where its hosts land.
+    pub(crate) project: String,
 }
 
 pub(crate) async fn insert(conn: &mut Connection, row: &TokenRow) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO token (id, public_key, uses, used, created_at, expires_at, revoked_at, \
-         labels, networks, profile, requires_approval) VALUES ($1, $2, $3, 0, $4, $5, NULL, $6, $7, $8, $9)",
+         labels, networks, profile, requires_approval, project) \
+         VALUES ($1, $2, $3, 0, $4, $5, NULL, $6, $7, $8, $9, $10)",
     )
     .bind(&row.id)
     .bind(&row.public_key)
@@ -35,6 +39,7 @@ pub(crate) async fn insert(conn: &mut Connection, row: &TokenRow) -> sqlx::Resul
     .bind(&row.networks)
     .bind(&row.profile)
     .bind(row.requires_approval)
+    .bind(&row.project)
     .execute(conn)
     .await?;
     Ok(())
@@ -47,10 +52,15 @@ pub(crate) async fn get(conn: &mut Connection, id: &str) -> sqlx::Result<Option<
         .await
 }
 
-pub(crate) async fn list(db: &Db) -> sqlx::Result<Vec<TokenRow>> {
-    sqlx::query_as("SELECT * FROM token ORDER BY created_at, id")
-        .fetch_all(db.reader())
-        .await
+/// Those of these projects, the oldest first.
+pub(crate) async fn list(db: &Db, within: &Projects) -> sqlx::Result<Vec<TokenRow>> {
+    sqlx::query_as(
+        "SELECT * FROM token WHERE ($1 = '*' OR $1 LIKE '%|' || project || '|%') \
+         ORDER BY created_at, id",
+    )
+    .bind(within.sql())
+    .fetch_all(db.reader())
+    .await
 }
 
 /// Counts one use. False when there is none left, or the token is over.
@@ -66,12 +76,12 @@ pub(crate) async fn take_use(conn: &mut Connection, id: &str, now: i64) -> sqlx:
     Ok(done.rows_affected() == 1)
 }
 
-/// False when there is no such token. Revoking twice keeps the first time.
-pub(crate) async fn revoke(conn: &mut Connection, id: &str, now: i64) -> sqlx::Result<bool> {
-    let done = sqlx::query("UPDATE token SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1")
+/// Revoking twice keeps the first time.
+pub(crate) async fn revoke(conn: &mut Connection, id: &str, now: i64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE token SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1")
         .bind(id)
         .bind(now)
         .execute(conn)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }

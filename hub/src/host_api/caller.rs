@@ -11,13 +11,17 @@ use super::admission::{self, Known, Proven, Rival, Situation, Verdict};
 use super::refusal::Refused;
 use crate::db::claims::ClaimRow;
 use crate::db::hosts::{self, HostRow, KeyRow};
+use crate::db::pending::{self, Waiting};
 use crate::db::preauths::PreauthRow;
 use crate::db::tokens::TokenRow;
 use crate::db::{self, Connection, audit, from_json, live, to_json};
+use crate::people::scope::DEFAULT;
 use crate::registration::{accept, challenge};
 use crate::vault::Vault;
 
 const PENDING_PER_HOST_ID: i64 = 20;
+/// Of those that a token, an announcement or a claim called into it.
+const PENDING_PER_PROJECT: i64 = 500;
 const PENDING_PER_HUB: i64 = 10_000;
 /// Milliseconds after which a pending host makes room for a newer one with its host ID.
 const SILENT: i64 = 600_000;
@@ -38,6 +42,8 @@ pub(super) struct Caller<'a> {
     first_seen: i64,
     pub(super) announced: Option<PreauthRow>,
     pub(super) claimed: Option<ClaimRow>,
+    /// The project that somebody called it into.
+    pub(super) called: Option<String>,
 }
 
 /// State of the host with this key, and the time of its first call.
@@ -84,7 +90,13 @@ impl<'a> Caller<'a> {
             first_seen: now,
             announced: None,
             claimed: None,
+            called: None,
         })
+    }
+
+    /// Where it waits, or lands.
+    fn project(&self) -> &str {
+        self.called.as_deref().unwrap_or(DEFAULT)
     }
 
     /// Whether this was its first call.
@@ -235,7 +247,7 @@ impl<'a> Caller<'a> {
     async fn replace(&self, conn: &mut Connection, uid: String) -> Result<EnrollAnswer, Refused> {
         if let Some(own) = &self.uid {
             // It asked before the old key was silent for long enough.
-            hosts::forget_pending(conn, own).await?;
+            pending::forget(conn, own).await?;
         }
         let boot = &self.enroll.boot_id;
         let print = &self.thumbprint;
@@ -254,29 +266,39 @@ impl<'a> Caller<'a> {
     /// Writes the host and its key, as pending when they are new.
     async fn write(&self, conn: &mut Connection, uid: &str, reason: &str) -> Result<(), Refused> {
         if self.is_new() {
-            self.make_room(conn).await?;
+            self.make_room(conn, reason).await?;
         }
         hosts::upsert(conn, &self.row(uid, "pending", reason)?).await?;
         if self.is_new() {
             hosts::insert_key(conn, &self.key(uid)?, self.now).await?;
         } else {
-            hosts::set_pending_reason(conn, uid, reason).await?;
+            pending::set(conn, uid, reason, self.project()).await?;
         }
         Ok(())
     }
 
     /// A flood of newcomers fills its own list only: it costs other hosts nothing.
-    async fn make_room(&self, conn: &mut Connection) -> Result<(), Refused> {
+    async fn make_room(&self, conn: &mut Connection, reason: &str) -> Result<(), Refused> {
         let host_id = &self.enroll.host_id;
-        let (mut same, all) = hosts::count_pending(conn, host_id).await?;
-        if same >= PENDING_PER_HOST_ID {
-            hosts::forget_silent(conn, host_id, self.now - SILENT).await?;
-            same = hosts::count_pending(conn, host_id).await?.0;
+        let project = self.project();
+        let mut waiting = pending::count(conn, host_id, project).await?;
+        if waiting.same >= PENDING_PER_HOST_ID {
+            pending::forget_silent(conn, host_id, self.now - SILENT).await?;
+            waiting = pending::count(conn, host_id, project).await?;
         }
+        let Waiting { same, called, all } = waiting;
         if same >= PENDING_PER_HOST_ID {
             return Err(Refused::full(format!(
                 "{same} hosts wait with the host ID {host_id}; deny those in the hub that are none of \
                  yours, or give this one a host.id of its own in its user-data"
+            )));
+        }
+        // Who is let in at once waits for nobody, and who was called by nobody is counted by the hub.
+        let counts = !reason.is_empty() && self.called.is_some();
+        if counts && called >= PENDING_PER_PROJECT {
+            return Err(Refused::full(format!(
+                "{called} hosts wait in the project {project} for somebody to let them in; deny those \
+                 in the hub that are none of yours, and revoke a token that others have"
             )));
         }
         if all >= PENDING_PER_HUB {
@@ -316,6 +338,7 @@ impl<'a> Caller<'a> {
             settled: 0,
             address: self.ip.to_string(),
             rekey: String::new(),
+            project: self.project().to_owned(),
         })
     }
 }

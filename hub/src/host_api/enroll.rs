@@ -14,7 +14,7 @@ use super::caller::{self, Caller};
 use super::refusal::Refused;
 use super::said;
 use crate::clock;
-use crate::db::{from_json, hosts, tokens};
+use crate::db::{from_json, pending, tokens};
 use crate::registration::challenge;
 use crate::state::Hub;
 
@@ -67,8 +67,8 @@ pub(super) async fn answer(
     })?;
     hub.nonces.spend(&hub.db, &enroll.nonce, now).await??;
 
-    hosts::expire_pending(&mut tx, now - PENDING_LIFETIME).await?;
-    hosts::forget_expired(&mut tx, now - EXPIRED_KEPT).await?;
+    pending::expire(&mut tx, now - PENDING_LIFETIME).await?;
+    pending::forget_expired(&mut tx, now - EXPIRED_KEPT).await?;
     let mut caller = Caller::new(&enroll, token.as_ref(), ip.to_canonical(), now)?;
     let verdict = caller.judge(&mut tx, hub.settings.replace_after).await?;
     let answer = caller.carry_out(&mut tx, verdict, &hub.vault).await?;

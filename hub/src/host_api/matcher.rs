@@ -14,7 +14,7 @@ use crate::db::tokens::TokenRow;
 use crate::db::{Connection, claims, from_json, preauths, to_json, tokens};
 use crate::network::Network;
 use crate::registration::accept::Admission;
-use crate::registration::preauth;
+use crate::registration::{landing, preauth};
 
 /// What a host says of itself, in the spelling of announcements.
 pub(crate) fn said_by(host_id: &str, evidence: &Evidence, thumbprint: &str) -> Said {
@@ -44,11 +44,16 @@ impl Caller<'_> {
         };
         if let Some(row) = announced.iter().find(by_key) {
             let id = row.id.clone();
+            self.called = Some(row.project.clone());
             self.announced = Some(row.clone());
             return Ok(Some(Matched::Announced { id }));
         }
-        self.claimed = claims::of_key(conn, &print, self.now).await?;
+        self.called = landing::called_into(self.token, &announced).map(str::to_owned);
+        // A claim into another project than the one that it was called into counts for nothing.
+        let called = self.called.as_deref().unwrap_or_default();
+        self.claimed = claims::of_key(conn, &print, called, self.now).await?;
         if let Some(claim) = &self.claimed {
+            self.called = Some(claim.project.clone());
             return Ok(Some(match claim.waived {
                 0 => Matched::Claimed,
                 _ => Matched::ClaimedWithoutNumber,
@@ -81,6 +86,7 @@ impl Caller<'_> {
                     token_id: Some(token.id.clone()),
                     labels: self.labels(&token.labels)?,
                     profile: token.profile.clone(),
+                    project: token.project.clone(),
                 })
             }
             (By::Preauth(id), _, Some(row), _) => Ok(Admission {
@@ -90,6 +96,7 @@ impl Caller<'_> {
                 token_id: None,
                 labels: self.labels(&row.labels)?,
                 profile: row.profile.clone(),
+                project: row.project.clone(),
             }),
             (By::Claim, _, _, Some(row)) => Ok(Admission {
                 matcher: row.kind.clone(),
@@ -98,6 +105,7 @@ impl Caller<'_> {
                 token_id: None,
                 labels: self.labels("{}")?,
                 profile: None,
+                project: row.project.clone(),
             }),
             (by, ..) => Err(anyhow::anyhow!("admitted by {by:?} without its matcher").into()),
         }

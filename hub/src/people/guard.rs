@@ -1,7 +1,7 @@
 //! The one guard before every route: who calls, how far the login has come, what the role may,
 //! and whether a write was meant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,11 +11,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::login::{IDLE, WHOLE, csrf, stage_now};
-use super::{Actor, Role, Stage};
+use super::scope::Roles;
+use super::{Actor, Permission, Role, Stage};
 use crate::admin::auth::same;
 use crate::admin::problem::Problem;
 use crate::clock;
-use crate::db::accounts;
+use crate::db::{accounts, projects};
 use crate::routes::{Access, Route};
 use crate::secret::sha256;
 use crate::state::Hub;
@@ -82,7 +83,7 @@ pub(crate) async fn guard(
         Access::Api(permission) => (permission, false),
         Access::Page(permission) => (permission, true),
     };
-    let (actor, sent) = match actor(&guard.hub, request.headers()).await {
+    let (actor, sent) = match actor(&guard.hub, request.headers(), permission).await {
         Ok(Some(known)) => known,
         Ok(None) if is_page => return to_login(&request),
         Ok(None) => return unknown_caller(),
@@ -90,8 +91,8 @@ pub(crate) async fn guard(
     };
     let mut answer = if !actor.stage.may(permission) {
         unfinished(actor.stage, is_page)
-    } else if !actor.role.may(permission) {
-        let role = actor.role.name();
+    } else if !actor.roles.may(permission) {
+        let role = actor.roles.shown();
         let detail = format!("the role {role} may not do this; ask an admin of the hub");
         Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response()
     } else {
@@ -216,7 +217,11 @@ enum Sent {
 }
 
 /// Who sends these headers, if anybody we know.
-async fn actor(hub: &Hub, headers: &HeaderMap) -> Result<Option<(Actor, Sent)>, Problem> {
+async fn actor(
+    hub: &Hub,
+    headers: &HeaderMap,
+    permission: Permission,
+) -> Result<Option<(Actor, Sent)>, Problem> {
     let Some((secret, sent)) = credential(headers) else {
         return Ok(None);
     };
@@ -225,9 +230,11 @@ async fn actor(hub: &Hub, headers: &HeaderMap) -> Result<Option<(Actor, Sent)>, 
     if sent == Sent::Bearer
         && let Some(key) = accounts::api_key(&hub.db, &hash).await?
     {
+        let roles = roles(hub, &key.role, "key", &key.id).await?;
         let actor = Actor {
             name: format!("key {}", key.name),
-            role: role(&key.role)?,
+            scope: roles.scope(permission, projects::names(&hub.db).await?),
+            roles,
             stage: Stage::Whole,
             csrf: String::new(),
             login: None,
@@ -246,16 +253,30 @@ async fn actor(hub: &Hub, headers: &HeaderMap) -> Result<Option<(Actor, Sent)>, 
         accounts::touch_login(&mut tx, &hash, now).await?;
         tx.commit().await?;
     }
-    let role = role(&login.role)?;
+    let roles = roles(hub, &login.role, "person", &login.person).await?;
     let stage = Stage::parse(&login.stage);
     let actor = Actor {
-        role,
-        stage: stage_now(hub, role, login.has_codes != 0, stage),
+        stage: stage_now(hub, roles.everywhere, login.has_codes != 0, stage),
+        scope: roles.scope(permission, projects::names(&hub.db).await?),
+        roles,
         name: login.person,
         csrf: csrf(&secret),
         login: Some(hash),
     };
     Ok(Some((actor, sent)))
+}
+
+/// The role in all projects, and those in single ones.
+async fn roles(hub: &Hub, everywhere: &str, kind: &str, subject: &str) -> anyhow::Result<Roles> {
+    let mut roles = Roles {
+        everywhere: role(everywhere)?,
+        bound: BTreeMap::new(),
+    };
+    for row in projects::of(&hub.db, kind, subject).await? {
+        let role = role(&row.role)?;
+        roles.bound.insert(row.project, role);
+    }
+    Ok(roles)
 }
 
 fn role(name: &str) -> anyhow::Result<Role> {

@@ -5,6 +5,7 @@ use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::people::{self, PersonRow};
 use crate::db::{Connection, accounts, audit, recovery};
+use crate::projects::{self, Subject};
 use crate::secret::{Secret, random_text, sha256};
 use crate::state::Hub;
 
@@ -58,19 +59,26 @@ fn check_name(name: &str) -> Result<(), Problem> {
     ))
 }
 
-/// Makes an account and returns its first password, which the person has to change.
+/// Makes an account with a role in all projects or in one, and returns its first password, which the
+/// person has to change.
 pub(crate) async fn add(
     hub: &Hub,
     actor: &Actor,
     name: &str,
     role: Role,
+    project: Option<&str>,
 ) -> Result<Secret, Problem> {
     check_name(name)?;
+    let project = project.filter(|it| !it.is_empty());
+    let everywhere = match project {
+        Some(_) => Role::None,
+        None => role,
+    };
     let now = clock::now_ms();
     let first = Secret::new(random_text()?);
     let row = PersonRow {
         name: name.to_owned(),
-        role: role.name().to_owned(),
+        role: everywhere.name().to_owned(),
         password: password::hash_slowly(hub, &first).await?,
         must_change: 1,
         totp: None,
@@ -83,7 +91,11 @@ pub(crate) async fn add(
     if !people::insert(&mut tx, &row).await? {
         return Err(Problem::refused(format!("the name {name} is taken")));
     }
-    let object = format!("{name} {}", role.name());
+    let mut object = format!("{name} {}", role.name());
+    if let Some(project) = project {
+        projects::bind(&mut tx, Subject::Person(name), project, role).await?;
+        object = format!("{object} in {project}");
+    }
     audit::record(&mut tx, &actor.name, "person.add", &object, now).await?;
     tx.commit().await?;
     Ok(first)

@@ -8,9 +8,12 @@ pub(crate) mod manage;
 pub(crate) mod oidc;
 pub(crate) mod password;
 pub(crate) mod recovery;
+pub(crate) mod scope;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use scope::{Roles, Scope};
 
 /// What somebody is on this hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
@@ -24,11 +27,19 @@ pub enum Role {
     Technician,
     /// Sees all but people and the audit log, changes nothing.
     Viewer,
+    /// Nothing but the own account: whoever has it is something in single projects only.
+    None,
 }
 
 impl Role {
     /// Every role, in the order of pages.
-    pub const ALL: [Self; 4] = [Self::Admin, Self::Operator, Self::Technician, Self::Viewer];
+    pub const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::Operator,
+        Self::Technician,
+        Self::Viewer,
+        Self::None,
+    ];
 
     /// The one rule of who may do what.
     pub fn may(self, permission: Permission) -> bool {
@@ -48,6 +59,7 @@ impl Role {
             Self::Operator => "operator",
             Self::Technician => "technician",
             Self::Viewer => "viewer",
+            Self::None => "none",
         }
     }
 
@@ -126,7 +138,9 @@ impl Stage {
 pub(crate) struct Actor {
     /// As the audit log names it: a person's name, or `key <name>`.
     pub(crate) name: String,
-    pub(crate) role: Role,
+    pub(crate) roles: Roles,
+    /// What this request may reach.
+    pub(crate) scope: Scope,
     pub(crate) stage: Stage,
     /// Every write by cookie carries it; empty for API keys, which no browser sends by itself.
     pub(crate) csrf: String,
@@ -166,6 +180,7 @@ mod tests {
             (Role::Operator, vec![P::See, P::Claim, P::Operate]),
             (Role::Technician, vec![P::Claim]),
             (Role::Viewer, vec![P::See]),
+            (Role::None, vec![]),
         ] {
             for permission in all {
                 let want = more.contains(&permission) || all[..4].contains(&permission);

@@ -13,6 +13,8 @@ use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::profiles::{self, ProfileName, ProfileRow};
 use crate::db::{audit, to_json};
+use crate::people::Actor;
+use crate::projects;
 use crate::secret::sha256;
 use crate::state::Hub;
 
@@ -25,16 +27,19 @@ const ARCH: &str = "amd64";
 /// host's own part and the signature need room.
 const LARGEST_RELEASE: usize = 128 * 1024;
 
-/// Publishes a version. The same document again is no error and reads nothing anew.
+/// Publishes a version. The same document again is no error and reads nothing anew. A name that is
+/// new becomes one of `project`, and stays there.
 pub(crate) async fn publish(
     hub: &Hub,
-    actor: &str,
+    actor: &Actor,
     document: &str,
+    project: Option<&str>,
 ) -> Result<ProfileName, Problem> {
     let parsed = profile::parse(document).map_err(|problems| {
         let errors = problems.iter().map(ToString::to_string).collect();
         Problem::bad_input("the profile has mistakes").with_errors(errors)
     })?;
+    let project = owner(hub, actor, &parsed.name, project).await?;
     if let Some(known) = published(hub, &parsed, document).await? {
         return Ok(known);
     }
@@ -62,20 +67,48 @@ pub(crate) async fn publish(
         document: document.to_owned(),
         release,
         module_aliases: to_json(&module_aliases)?,
+        project,
     };
     let mut tx = hub.db.begin().await?;
+    projects::hold(&mut tx, &row.project, None).await?;
     if !profiles::insert(&mut tx, &row).await? {
         return Err(taken(&row.name, &row.version));
     }
     let object = format!("{}@{} {}", row.name, row.version, row.digest);
-    audit::record(&mut tx, actor, "profile.publish", &object, now).await?;
+    audit::record(&mut tx, &actor.name, "profile.publish", &object, now).await?;
     tx.commit().await?;
     Ok(ProfileName {
         name: row.name,
         version: row.version,
         published_at: row.published_at,
         digest: row.digest,
+        project: row.project,
     })
+}
+
+/// The project that a profile of this name is of, or becomes one of.
+async fn owner(
+    hub: &Hub,
+    actor: &Actor,
+    name: &str,
+    asked: Option<&str>,
+) -> Result<String, Problem> {
+    let mut conn = hub.db.reader().acquire().await?;
+    let Some(owner) = profiles::project_of(&mut conn, name).await? else {
+        return actor.scope.place(asked);
+    };
+    let taken = || {
+        Problem::refused(format!(
+            "the name `{name}` is taken in another project; names of profiles are used once on a hub"
+        ))
+    };
+    actor.scope.admit(&owner, taken)?;
+    match asked.filter(|asked| !asked.is_empty() && *asked != owner) {
+        None => Ok(owner),
+        Some(_) => Err(Problem::refused(format!(
+            "the profile `{name}` is of the project `{owner}`"
+        ))),
+    }
 }
 
 /// The version, when this very document was published before.
@@ -92,6 +125,7 @@ async fn published(
             version: row.version,
             published_at: row.published_at,
             digest: row.digest,
+            project: row.project,
         })),
         Some(row) => Err(taken(&row.name, &row.version)),
     }

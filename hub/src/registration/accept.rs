@@ -1,8 +1,10 @@
 //! Letting a host in, and giving a host another key.
 
 use crate::db::admissions::{self, AdmissionRow};
-use crate::db::hosts::{self, HostRow, KeyRow};
-use crate::db::{Connection, assignments, audit, claims, machines, preauths, profiles, sessions};
+use crate::db::hosts::{self, Accepted, HostRow, KeyRow};
+use crate::db::{
+    Connection, assignments, audit, claims, machines, pending, preauths, profiles, sessions,
+};
 
 /// By what a host is let in, and what comes with it.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub(crate) struct Admission {
     /// JSON.
     pub(crate) labels: String,
     pub(crate) profile: Option<String>,
+    /// Where the host lands.
+    pub(crate) project: String,
 }
 
 /// Accepts a pending host and gives it the newest version of the profile that comes with its
@@ -27,7 +31,12 @@ pub(crate) async fn accept(
     by: &Admission,
     now: i64,
 ) -> sqlx::Result<()> {
-    hosts::accept(conn, uid, by.token_id.as_deref(), &by.labels, now).await?;
+    let with = Accepted {
+        token_id: by.token_id.as_deref(),
+        labels: &by.labels,
+        project: &by.project,
+    };
+    hosts::accept(conn, uid, &with, now).await?;
     note(conn, uid, by, now).await?;
     if let Some(profile) = &by.profile {
         assign_newest(conn, uid, profile, now).await?;
@@ -45,7 +54,7 @@ pub(crate) async fn replace_key(
     by: &Admission,
     now: i64,
 ) -> sqlx::Result<()> {
-    hosts::forget_pending(conn, &newcomer.uid).await?;
+    pending::forget(conn, &newcomer.uid).await?;
     hosts::replace_keys(conn, live).await?;
     sessions::end_all(conn, live, now).await?;
     machines::forget(conn, live).await?;

@@ -1,5 +1,6 @@
 //! Claims: a technician scans the QR code or types the code of a host, and tells the number on its
-//! screen. Each function takes the account that asks; it sees only what it claimed.
+//! screen. Each function takes the account that asks; it sees only what it claimed, and claims into
+//! projects in which it may.
 
 use axum::http::StatusCode;
 use burin_api::claim::{ClaimLink, KeyLabel};
@@ -10,12 +11,13 @@ use burin_core::identity::HostId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{challenge, decide};
+use super::{challenge, decide, landing};
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::claims::{self, ClaimRow};
 use crate::db::hosts::{self, HostRow, KeyRow};
 use crate::db::{Connection, Writing, admissions, audit, from_json};
+use crate::people::Actor;
 use crate::state::Hub;
 
 /// How long a claim waits for its host, milliseconds.
@@ -51,7 +53,12 @@ pub(crate) struct ClaimInfo {
 ///
 /// # Errors
 /// 422 for another text, 409 for a host that is in the fleet or was turned away.
-pub(crate) async fn by_link(hub: &Hub, account: &str, link: &str) -> Result<ClaimInfo, Problem> {
+pub(crate) async fn by_link(
+    hub: &Hub,
+    actor: &Actor,
+    link: &str,
+    project: Option<&str>,
+) -> Result<ClaimInfo, Problem> {
     let text = link.rsplit("/R/").next().unwrap_or(link);
     let text = text.rsplit("/r/").next().unwrap_or(text);
     let link = ClaimLink::parse(text).map_err(|err| Problem::bad_input(err.to_string()))?;
@@ -61,6 +68,12 @@ pub(crate) async fn by_link(hub: &Hub, account: &str, link: &str) -> Result<Clai
         .map_err(|_| Problem::bad_input(claim::ClaimError::Link.to_string()))?;
     let mut tx = hub.db.begin().await?;
     let known = known(&mut tx, &link.key).await?;
+    let project = match &known {
+        None => actor.scope.place(project)?,
+        Some((host, key)) => {
+            landing::of_claim(&mut tx, &actor.scope, (host, key), project, nobodys).await?
+        }
+    };
     if let Some((host, _)) = &known {
         open_to_claims(&mut tx, host).await?;
         if host.host_id != host_id.to_string() {
@@ -68,8 +81,9 @@ pub(crate) async fn by_link(hub: &Hub, account: &str, link: &str) -> Result<Clai
             return Err(Problem::new(StatusCode::CONFLICT, "wrong_host", detail));
         }
     }
-    let row = row(account, &link.key, &host_id.to_string(), "qr");
+    let row = row(&actor.name, &link.key, &host_id.to_string(), "qr");
     let row = ClaimRow {
+        project,
         provisional: i64::from(known.is_none()),
         waived: i64::from(known.is_none() && hub.settings.claims_without_number),
         ..row
@@ -81,8 +95,14 @@ pub(crate) async fn by_link(hub: &Hub, account: &str, link: &str) -> Result<Clai
 ///
 /// # Errors
 /// 404 for a code that no host shows, 429 after five wrong ones in ten minutes.
-pub(crate) async fn by_code(hub: &Hub, account: &str, typed: &str) -> Result<ClaimInfo, Problem> {
+pub(crate) async fn by_code(
+    hub: &Hub,
+    actor: &Actor,
+    typed: &str,
+    project: Option<&str>,
+) -> Result<ClaimInfo, Problem> {
     let now = clock::now_ms();
+    let account = &actor.name;
     let mut tx = hub.db.begin().await?;
     may_guess(&mut tx, account, now).await?;
     let found = match code::typed(typed) {
@@ -90,29 +110,57 @@ pub(crate) async fn by_code(hub: &Hub, account: &str, typed: &str) -> Result<Cla
         None => None,
     };
     let Some(found) = found else {
-        challenge::guessed_wrong(&mut tx, account, now).await?;
-        audit::record(&mut tx, account, "claim.wrong_code", "", now).await?;
-        tx.commit().await?;
-        let detail = "no host shows this code now; read it again, codes change every 15 minutes";
-        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_code", detail));
+        return Err(wrong_code(tx, account, now).await?);
     };
     let host = hosts::get(&mut tx, &found)
         .await?
         .ok_or_else(|| anyhow::anyhow!("the host of a challenge is gone"))?;
-    open_to_claims(&mut tx, &host).await?;
     let key = decide::key_of(&mut tx, &host.uid).await?;
+    let scope = &actor.scope;
+    let landed = landing::of_claim(&mut tx, scope, (&host, &key), project, unknown_code).await;
+    let project = match landed {
+        // A host that was called elsewhere is no more to be found than one that is not there.
+        Err(problem) if problem.code == UNKNOWN_CODE => {
+            return Err(wrong_code(tx, account, now).await?);
+        }
+        landed => landed?,
+    };
+    open_to_claims(&mut tx, &host).await?;
     let label = KeyLabel::of(&key.thumbprint).map_err(anyhow::Error::from)?;
-    let row = row(account, &label, &host.host_id, "code");
+    let row = ClaimRow {
+        project,
+        ..row(account, &label, &host.host_id, "code")
+    };
     begin(hub, tx, &row).await
+}
+
+const UNKNOWN_CODE: &str = "unknown_code";
+
+fn unknown_code() -> Problem {
+    let detail = "no host shows this code now; read it again, codes change every 15 minutes";
+    Problem::new(StatusCode::NOT_FOUND, UNKNOWN_CODE, detail)
+}
+
+/// Counts a wrong code and says so.
+async fn wrong_code(mut tx: Writing, account: &str, now: i64) -> Result<Problem, Problem> {
+    challenge::guessed_wrong(&mut tx, account, now).await?;
+    audit::record(&mut tx, account, "claim.wrong_code", "", now).await?;
+    tx.commit().await?;
+    Ok(unknown_code())
+}
+
+/// What to say of a host of a project in which the caller has nothing to look for.
+fn nobodys() -> Problem {
+    Problem::not_found("no host that you may claim has this key; ask an admin of the hub")
 }
 
 /// The claim of this account for a key.
 ///
 /// # Errors
 /// 404 when there is none, or its time is over.
-pub(crate) async fn show(hub: &Hub, account: &str, key: &str) -> Result<ClaimInfo, Problem> {
+pub(crate) async fn show(hub: &Hub, actor: &Actor, key: &str) -> Result<ClaimInfo, Problem> {
     let mut conn = hub.db.reader().acquire().await?;
-    let (row, label) = own(&mut conn, account, key).await?;
+    let (row, label) = own(&mut conn, actor, key).await?;
     info(&mut conn, &row, &label).await
 }
 
@@ -123,17 +171,21 @@ pub(crate) async fn show(hub: &Hub, account: &str, key: &str) -> Result<ClaimInf
 /// called, or when something else is in the way.
 pub(crate) async fn confirm(
     hub: &Hub,
-    account: &str,
+    actor: &Actor,
     key: &str,
     number: i64,
 ) -> Result<ClaimInfo, Problem> {
     let now = clock::now_ms();
+    let account = &actor.name;
     let mut tx = hub.db.begin().await?;
-    let (row, label) = own(&mut tx, account, key).await?;
+    let (row, label) = own(&mut tx, actor, key).await?;
     let Some((host, key)) = known(&mut tx, &label).await? else {
         let detail = "the host has not called yet; its screen shows the number once it has";
         return Err(Problem::new(StatusCode::CONFLICT, "no_contact", detail));
     };
+    if !is_of(&mut tx, (&host, &key), &row.project).await? {
+        return Err(nobodys());
+    }
     open_to_claims(&mut tx, &host).await?;
     unblocked(&host)?;
     may_guess(&mut tx, account, now).await?;
@@ -150,7 +202,7 @@ pub(crate) async fn confirm(
         };
         return Err(Problem::new(StatusCode::CONFLICT, "wrong_number", detail));
     }
-    let by = decide::with_token(&mut tx, &row.kind, account, &host).await?;
+    let by = decide::with_token(&mut tx, &row.kind, account, &host, &row.project).await?;
     decide::admit(&mut tx, &host, &key, &by, now).await?;
     let info = info(&mut tx, &row, &label).await?;
     tx.commit().await?;
@@ -169,6 +221,7 @@ fn row(account: &str, key: &KeyLabel, host_id: &str, kind: &str) -> ClaimRow {
         waived: 0,
         created_at: now,
         expires_at: now + LIFETIME,
+        project: String::new(),
     }
 }
 
@@ -191,14 +244,16 @@ async fn begin(hub: &Hub, mut tx: Writing, row: &ClaimRow) -> Result<ClaimInfo, 
 
 async fn own(
     conn: &mut Connection,
-    account: &str,
+    actor: &Actor,
     key: &str,
 ) -> Result<(ClaimRow, KeyLabel), Problem> {
     let missing =
         || Problem::not_found("this claim is over or was never made; scan the host again");
     let label: KeyLabel = key.parse().map_err(|_| missing())?;
-    let row = claims::get(conn, &label.compact(), account, clock::now_ms()).await?;
-    Ok((row.ok_or_else(missing)?, label))
+    let row = claims::get(conn, &label.compact(), &actor.name, clock::now_ms()).await?;
+    let row = row.ok_or_else(missing)?;
+    actor.scope.admit(&row.project, missing)?;
+    Ok((row, label))
 }
 
 /// The host with this key. A key that another one took the place of names nothing.
@@ -211,6 +266,19 @@ async fn known(
     };
     let host = hosts::get(conn, &key.host_uid).await?;
     Ok(host.map(|host| (host, key)))
+}
+
+/// Whether a claim into `project` has anything to do with a host: it landed there, or may.
+async fn is_of(
+    conn: &mut Connection,
+    (host, key): (&HostRow, &KeyRow),
+    project: &str,
+) -> Result<bool, Problem> {
+    if host.state != "pending" {
+        return Ok(host.project == project);
+    }
+    let called = landing::of_waiting(conn, host, key, clock::now_ms()).await?;
+    Ok(called.is_none_or(|called| called == project))
 }
 
 /// A claim is for hosts that wait.
@@ -277,9 +345,14 @@ async fn info(
         tries_left: challenge::TRIES,
         expires_at: row.expires_at,
     };
-    let Some((host, _)) = known(conn, label).await? else {
+    let Some((host, key)) = known(conn, label).await? else {
         return Ok(info);
     };
+    if !is_of(conn, (&host, &key), &row.project).await? {
+        "rejected".clone_into(&mut info.state);
+        "other_project".clone_into(&mut info.reason);
+        return Ok(info);
+    }
     let evidence: Evidence = from_json(&host.evidence)?;
     if let Some(shown) = claims::challenge(conn, &host.uid).await? {
         info.tries_left = challenge::TRIES - shown.tries;

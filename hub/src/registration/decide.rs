@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use burin_api::claim::KeyLabel;
 
 use super::accept::{self, Admission};
-use super::clones;
 use super::preauth::KEY_FORM;
+use super::{clones, landing};
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::hosts::{self, HostRow, KeyRow};
@@ -15,13 +15,15 @@ use crate::db::{
     Connection, Writing, audit, from_json, machines, preauths, sessions, to_json, tokens,
 };
 use crate::host_api::{said_by, same_machine};
+use crate::people::Actor;
 use crate::state::Hub;
 
 /// A person's word about one host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Decision<'a> {
     /// Let a pending host in; `key` is what stands on its screen, from the eighth character on.
-    Approve { key: &'a str },
+    /// `project` says where it lands; where it waits when that is empty.
+    Approve { key: &'a str, project: &'a str },
     /// Turn a pending host away.
     Deny,
     /// End a host's rights; its key is never accepted again.
@@ -71,20 +73,21 @@ impl Decision<'_> {
 /// 404 for an unknown host, 409 when its state or the key does not allow it.
 pub(crate) async fn decide(
     hub: &Hub,
-    actor: &str,
+    who: &Actor,
     uid: &str,
     decision: Decision<'_>,
 ) -> Result<(), Problem> {
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
+    let missing = || Problem::not_found(format!("no host has the uid `{uid}`"));
     // Read inside: only one of two people may win.
-    let host = hosts::get(&mut tx, uid)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("no host has the uid `{uid}`")))?;
+    let host = hosts::get(&mut tx, uid).await?.ok_or_else(missing)?;
+    who.scope.admit(&host.project, missing)?;
+    let actor = who.name.as_str();
     let mut detail = String::new();
     let state = match (decision, host.state.as_str()) {
-        (Decision::Approve { key }, "pending") => {
-            let wrong = approve(&mut tx, actor, &host, key, now).await;
+        (Decision::Approve { key, project }, "pending") => {
+            let wrong = approve(&mut tx, who, &host, (key, project), now).await;
             return finish(hub, tx, wrong).await;
         }
         (Decision::Rekey(why), "accepted") => {
@@ -144,9 +147,9 @@ async fn finish(hub: &Hub, tx: Writing, result: Result<(), Problem>) -> Result<(
 
 async fn approve(
     conn: &mut Connection,
-    actor: &str,
+    who: &Actor,
     host: &HostRow,
-    typed: &str,
+    (typed, project): (&str, &str),
     now: i64,
 ) -> Result<(), Problem> {
     if typed.trim().is_empty() {
@@ -156,7 +159,7 @@ async fn approve(
     let key = key_of(conn, &host.uid).await?;
     let label = KeyLabel::of(&key.thumbprint).map_err(anyhow::Error::from)?;
     if !label.is_typed(typed) {
-        audit::record(conn, actor, "host.approve.wrong_key", &host.uid, now).await?;
+        audit::record(conn, &who.name, "host.approve.wrong_key", &host.uid, now).await?;
         let detail = format!(
             "host {} has another key: {label}. If its screen shows `{typed}`, somebody is between \
              host and hub, or this is another host",
@@ -164,7 +167,14 @@ async fn approve(
         );
         return Err(Problem::new(StatusCode::CONFLICT, "wrong_key", detail));
     }
-    let by = by_person(conn, actor, host, &key, now).await?;
+    let called = landing::of_waiting(conn, host, &key, now).await?;
+    let project = match (project.trim(), called) {
+        ("", called) => called.unwrap_or_else(|| host.project.clone()),
+        (asked, Some(called)) if asked != called => return Err(landing::elsewhere(&called)),
+        (asked, _) => asked.to_owned(),
+    };
+    let project = who.scope.place(Some(&project))?;
+    let by = by_person(conn, &who.name, host, &key, (&project, now)).await?;
     admit(conn, host, &key, &by, now).await
 }
 
@@ -181,11 +191,11 @@ async fn by_person(
     actor: &str,
     host: &HostRow,
     key: &KeyRow,
-    now: i64,
+    (project, now): (&str, i64),
 ) -> Result<Admission, Problem> {
     let said = said_by(&host.host_id, &from_json(&host.evidence)?, &key.thumbprint);
     let announced = preauths::matching(conn, &said, now).await?;
-    if let Some(row) = announced.into_iter().next() {
+    if let Some(row) = announced.into_iter().find(|row| row.project == project) {
         return Ok(Admission {
             matcher: row.kind,
             detail: row.id,
@@ -193,22 +203,25 @@ async fn by_person(
             token_id: None,
             labels: merged(&host.labels, &row.labels)?,
             profile: row.profile,
+            project: row.project,
         });
     }
-    with_token(conn, "approval", actor, host).await
+    with_token(conn, "approval", actor, host, project).await
 }
 
-/// What a person lets in keeps what its token brings.
+/// What a person lets in keeps what its token brings, which is one of the same project.
 pub(crate) async fn with_token(
     conn: &mut Connection,
     matcher: &str,
     actor: &str,
     host: &HostRow,
+    project: &str,
 ) -> Result<Admission, Problem> {
     let token = match &host.token_id {
         Some(id) => tokens::get(conn, id).await?,
         None => None,
     };
+    let token = token.filter(|token| token.project == project);
     Ok(Admission {
         matcher: matcher.to_owned(),
         detail: String::new(),
@@ -219,6 +232,7 @@ pub(crate) async fn with_token(
             None => host.labels.clone(),
         },
         profile: token.and_then(|token| token.profile),
+        project: project.to_owned(),
     })
 }
 
@@ -244,6 +258,14 @@ pub(crate) async fn admit(
     let Some(live) = hosts::live(conn, &host.host_id).await? else {
         return Ok(accept::accept(conn, &host.uid, by, now).await?);
     };
+    if live.project != by.project {
+        let detail = format!(
+            "the host ID {} is live in another project; retire or move that host first, or give this \
+             one a host.id of its own in its user-data",
+            host.host_id
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, "id_conflict", detail));
+    }
     if !same_machine(&from_json(&live.evidence)?, &from_json(&host.evidence)?) {
         let detail = format!(
             "another machine with the host ID {} is live ({}); retire or revoke that one first, or \

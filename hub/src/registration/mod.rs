@@ -6,4 +6,5 @@ pub(crate) mod challenge;
 pub(crate) mod claims;
 mod clones;
 pub(crate) mod decide;
+pub(crate) mod landing;
 pub(crate) mod preauth;

@@ -8,7 +8,9 @@ use burin_core::identity::{HostId, serial_junk, uuid_junk};
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::preauths::{self, PreauthRow};
-use crate::db::{audit, profiles, to_json};
+use crate::db::{audit, to_json};
+use crate::people::Actor;
+use crate::projects;
 use crate::secret::random;
 use crate::state::Hub;
 
@@ -31,6 +33,8 @@ pub(crate) struct Announced {
     pub(crate) labels: BTreeMap<String, String>,
     /// Seconds.
     pub(crate) lifetime: Option<u64>,
+    /// Where the host lands.
+    pub(crate) project: Option<String>,
 }
 
 /// Announces a host.
@@ -39,7 +43,7 @@ pub(crate) struct Announced {
 /// 422 for a value that cannot name one machine, 409 for one that was announced before.
 pub(crate) async fn create(
     hub: &Hub,
-    actor: &str,
+    actor: &Actor,
     asked: Announced,
 ) -> Result<PreauthRow, Problem> {
     let (kind, value) = matcher(&asked.value, asked.kind.as_deref()).map_err(Problem::bad_input)?;
@@ -53,51 +57,59 @@ pub(crate) async fn create(
             "`lifetime` must be 1 second to 366 days",
         ));
     }
+    let project = actor.scope.place(asked.project.as_deref())?;
     let now = clock::now_ms();
     let row = PreauthRow {
+        project,
         id: hex::encode(random::<6>()?),
         kind: kind.to_owned(),
         value,
         confirmed_key,
         profile: asked.profile,
         labels: to_json(&asked.labels)?,
-        created_by: actor.to_owned(),
+        created_by: actor.name.clone(),
         created_at: now,
         expires_at: now + i64::try_from(lifetime).unwrap_or(0) * 1000,
         host_uid: None,
     };
     let mut tx = hub.db.begin().await?;
-    if let Some(profile) = &row.profile
-        && profiles::newest(&mut tx, profile).await?.is_none()
-    {
-        let detail = format!("no profile is called `{profile}`; publish it first");
-        return Err(Problem::bad_input(detail));
-    }
+    projects::hold(&mut tx, &row.project, row.profile.as_deref()).await?;
     if let Some(before) = preauths::in_force(&mut tx, kind, &row.value, now).await? {
-        let detail = format!(
-            "{} {} was announced by {} already; remove {} first",
-            before.kind, before.value, before.created_by, before.id
-        );
-        return Err(Problem::refused(detail));
+        return Err(announced_before(actor, &before));
     }
     preauths::insert(&mut tx, &row).await?;
     let object = format!("{} {} {}", row.id, row.kind, row.value);
-    audit::record(&mut tx, actor, "preauth.create", &object, now).await?;
+    audit::record(&mut tx, &actor.name, "preauth.create", &object, now).await?;
     tx.commit().await?;
     hub.matchers_changed();
     Ok(row)
+}
+
+fn announced_before(actor: &Actor, before: &PreauthRow) -> Problem {
+    let detail = match actor.scope.sees.has(&before.project) {
+        true => format!(
+            "{} {} was announced by {} already; remove {} first",
+            before.kind, before.value, before.created_by, before.id
+        ),
+        false => format!(
+            "{} {} was announced in another project already; ask an admin of the hub",
+            before.kind, before.value
+        ),
+    };
+    Problem::refused(detail)
 }
 
 /// Withdraws an announcement. A host that it let in stays.
 ///
 /// # Errors
 /// 404 when there is none.
-pub(crate) async fn remove(hub: &Hub, actor: &str, id: &str) -> Result<(), Problem> {
+pub(crate) async fn remove(hub: &Hub, actor: &Actor, id: &str) -> Result<(), Problem> {
+    let missing = || Problem::not_found(format!("no preauth has the id `{id}`"));
     let mut tx = hub.db.begin().await?;
-    if !preauths::remove(&mut tx, id).await? {
-        return Err(Problem::not_found(format!("no preauth has the id `{id}`")));
-    }
-    audit::record(&mut tx, actor, "preauth.remove", id, clock::now_ms()).await?;
+    let row = preauths::get(&mut tx, id).await?.ok_or_else(missing)?;
+    actor.scope.admit(&row.project, missing)?;
+    preauths::remove(&mut tx, id).await?;
+    audit::record(&mut tx, &actor.name, "preauth.remove", id, clock::now_ms()).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -6,10 +6,12 @@ use burin_api::release::Statement;
 use burin_core::release::{self, Refusal, Signed};
 
 use crate::admin::problem::Problem;
+use crate::admin::profiles::published;
 use crate::admin::types::SignedInfo;
 use crate::clock;
 use crate::db::releases::{self, SignedRow};
-use crate::db::{Connection, audit, from_json, profiles, to_json};
+use crate::db::{Connection, audit, from_json, to_json};
+use crate::people::Actor;
 use crate::state::Hub;
 
 /// Largest envelope, bytes of JSON: an answer to a host, which is base 64 again, has to hold it.
@@ -19,11 +21,14 @@ const LARGEST_ENVELOPE: usize = 180 * 1024;
 ///
 /// # Errors
 /// 404 when there is no such version.
-pub(crate) async fn statement(hub: &Hub, name: &str, version: &str) -> Result<Statement, Problem> {
+pub(crate) async fn statement(
+    hub: &Hub,
+    actor: &Actor,
+    name: &str,
+    version: &str,
+) -> Result<Statement, Problem> {
     let mut conn = hub.db.reader().acquire().await?;
-    let row = profiles::get(&mut conn, name, version)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("{name}@{version} was never published")))?;
+    let row = published(&mut conn, actor, name, version).await?;
     let before = releases::highest(&mut conn, name).await?;
     Ok(Statement {
         hub_id: hub.keys.root.hub_id.clone(),
@@ -40,7 +45,7 @@ pub(crate) async fn statement(hub: &Hub, name: &str, version: &str) -> Result<St
 /// What hosts would refuse; another release than the published one; a counter that was used.
 pub(crate) async fn import(
     hub: &Hub,
-    actor: &str,
+    actor: &Actor,
     envelope: &Envelope,
 ) -> Result<SignedInfo, Problem> {
     let json = to_json(envelope)?;
@@ -75,12 +80,12 @@ pub(crate) async fn import(
         signer,
         envelope: json,
         imported_at: now,
-        imported_by: actor.to_owned(),
+        imported_by: actor.name.clone(),
         profile: statement.release.name.clone(),
         version: statement.release.version.clone(),
     };
     let mut tx = hub.db.begin().await?;
-    if let Some(known) = fits(&mut tx, &statement.release, &row).await? {
+    if let Some(known) = fits(&mut tx, actor, &statement.release, &row).await? {
         return Ok(info(hub, known));
     }
     releases::insert(&mut tx, &row).await?;
@@ -88,7 +93,7 @@ pub(crate) async fn import(
         "{}@{} counter {} {} by key {}",
         row.profile, row.version, row.counter, row.digest, row.signer
     );
-    audit::record(&mut tx, actor, "release.import", &object, now).await?;
+    audit::record(&mut tx, &actor.name, "release.import", &object, now).await?;
     tx.commit().await?;
     hub.wake();
     Ok(info(hub, row))
@@ -97,14 +102,13 @@ pub(crate) async fn import(
 /// Holds an envelope against what the hub has. Gives back the row of one that it has already.
 async fn fits(
     conn: &mut Connection,
+    actor: &Actor,
     release: &Release,
     row: &SignedRow,
 ) -> Result<Option<SignedRow>, Problem> {
     let (name, version) = (&row.profile, &row.version);
-    let published = profiles::get(conn, name, version)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("{name}@{version} was never published")))?;
-    if from_json::<Release>(&published.release)? != *release {
+    let row_of = published(conn, actor, name, version).await?;
+    if from_json::<Release>(&row_of.release)? != *release {
         return Err(Problem::refused(format!(
             "what was signed as {name}@{version} is another release than the published one; find \
              out which of them was changed"

@@ -21,6 +21,8 @@ const FORMAT: u32 = 1;
 const TABLES: &[(&str, &str)] = &[
     ("counter", "name"),
     ("owner", "hub_id"),
+    ("project", "name"),
+    ("role_binding", "kind, subject, project"),
     ("person", "name"),
     ("recovery_code", "hash"),
     ("sign_in", "id_hash"),
@@ -29,6 +31,7 @@ const TABLES: &[(&str, &str)] = &[
     ("api_key", "id"),
     ("registry", "host"),
     ("registry_credential", "host"),
+    ("profile", "name"),
     ("profile_version", "name, version"),
     ("signed_release", "profile, counter"),
     ("token", "id"),
@@ -54,7 +57,7 @@ const TABLES: &[(&str, &str)] = &[
     ("nonce", "nonce"),
 ];
 /// Tables that have rows from the beginning.
-const SEEDED: &[&str] = &["counter"];
+const SEEDED: &[&str] = &["counter", "project"];
 
 /// First line.
 #[derive(Debug, Serialize, Deserialize)]

@@ -149,7 +149,7 @@ async fn draw(
 }
 
 fn required(hub: &Hub, actor: &Actor) -> bool {
-    hub.settings.admins_need_codes && actor.role == Role::Admin
+    hub.settings.admins_need_codes && actor.roles.everywhere == Role::Admin
 }
 
 /// Where an admin without codes is led to.

@@ -11,11 +11,9 @@ use serde::Deserialize;
 
 use super::page::{self, Fields, Named};
 use crate::admin::auth::Actor;
-use crate::admin::hosts::{assign_to, change, relabel};
+use crate::admin::hosts::{assign_to, change, meant, relabel};
 use crate::admin::problem::Problem;
 use crate::admin::types::{ActRequest, AssignRequest};
-use crate::db;
-use crate::db::hosts::HostRow;
 use crate::kubeconfig;
 use crate::state::Hub;
 
@@ -35,22 +33,17 @@ pub(super) struct AssignForm {
     reinstall: String,
 }
 
-async fn host(hub: &Hub, uid: &str) -> Result<HostRow, Problem> {
-    let mut conn = hub.db.reader().acquire().await?;
-    db::hosts::get(&mut conn, uid)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("no host has the uid `{uid}`")))
-}
-
 /// A button of a host's page. The page shows the key, so that pressing `approve` confirms it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ActForm {
     key: String,
     machine: String,
+    project: String,
+    profile: String,
 }
 
-/// Approve, deny, retire, revoke, release.
+/// Approve, deny, retire, revoke, release, move.
 pub(super) async fn act(
     State(hub): State<Arc<Hub>>,
     Extension(actor): Extension<Actor>,
@@ -60,6 +53,8 @@ pub(super) async fn act(
     let asked = ActRequest {
         key: form.key,
         machine: form.machine,
+        project: form.project,
+        profile: form.profile,
     };
     change(&hub, &actor, &uid, &action, &asked).await?;
     Ok(page::go(&format!("/hosts/{uid}?done={action}")))
@@ -71,7 +66,7 @@ pub(super) async fn label(
     Named(uid): Named<String>,
     Fields(form): Fields<LabelsForm>,
 ) -> Result<Response, Problem> {
-    let host = host(&hub, &uid).await?;
+    let host = meant(&hub, &actor, &uid).await?;
     relabel(&hub, &actor, &host, &read_labels(&form.labels)?).await?;
     Ok(page::go(&format!("/hosts/{uid}?done=labels")))
 }
@@ -94,7 +89,7 @@ pub(super) async fn assign(
     Named(uid): Named<String>,
     Fields(form): Fields<AssignForm>,
 ) -> Result<Response, Problem> {
-    let host = host(&hub, &uid).await?;
+    let host = meant(&hub, &actor, &uid).await?;
     let asked = AssignRequest {
         profile: form.profile,
         disk: (!form.disk.is_empty()).then_some(DiskChoice {
@@ -120,7 +115,7 @@ pub(super) async fn kubeconfig(
     Named(uid): Named<String>,
     Fields(form): Fields<KubeconfigForm>,
 ) -> Result<Response, Problem> {
-    let host = host(&hub, &uid).await?;
+    let host = meant(&hub, &actor, &uid).await?;
     let address = Some(form.address.trim()).filter(|address| !address.is_empty());
     let opened = kubeconfig::open(&hub, &actor, &host, address).await?;
     // A host ID may be a name that somebody chose; the header takes plain letters.

@@ -37,6 +37,8 @@ struct ClaimPage {
     frame: Frame,
     error: String,
     code: String,
+    /// Where a claimed host may go, when there is a choice.
+    projects: Vec<String>,
     profiles: Vec<String>,
     announced: Vec<Entry>,
 }
@@ -55,6 +57,8 @@ struct ClaimedPage {
 #[derive(Debug, Deserialize)]
 pub(super) struct CodeForm {
     code: String,
+    #[serde(default)]
+    project: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +73,8 @@ pub(super) struct AnnounceForm {
     key: String,
     #[serde(default)]
     profile: String,
+    #[serde(default)]
+    project: String,
 }
 
 fn status(problem: &Problem) -> StatusCode {
@@ -83,16 +89,25 @@ async fn begin_page(
     problem: Option<Problem>,
 ) -> Result<Response, Problem> {
     let mut page = ClaimPage {
-        frame: Frame::new(hub, actor, "/c").done(done),
+        frame: Frame::new(hub, actor, "/c").choosing(actor).done(done),
         error: String::new(),
         code,
+        projects: actor.roles.choices(Permission::Claim, &actor.scope),
         profiles: Vec::new(),
         announced: Vec::new(),
     };
+    if page.projects.len() < 2 {
+        page.projects.clear();
+    }
     // A technician sees nothing but the host before it.
-    if actor.role.may(Permission::Operate) {
-        page.profiles = tokens::profile_names(hub).await?;
-        let entries = preauths::entries(hub).await?.into_iter().rev().take(SHOWN);
+    if actor.roles.may(Permission::Operate) {
+        let sees = actor.roles.sees();
+        page.profiles = tokens::profile_names(hub, actor).await?;
+        let entries = preauths::entries(hub, &sees)
+            .await?
+            .into_iter()
+            .rev()
+            .take(SHOWN);
         page.announced = entries.map(entry).collect();
     }
     let mut code = StatusCode::OK;
@@ -127,10 +142,11 @@ pub(super) async fn by_code(
     Fields(form): Fields<CodeForm>,
 ) -> Result<Response, Problem> {
     let text = form.code.trim();
+    let project = Some(form.project.as_str());
     let found = if text.contains('/') {
-        claims::by_link(&hub, &actor.name, text).await
+        claims::by_link(&hub, &actor, text, project).await
     } else {
-        claims::by_code(&hub, &actor.name, text).await
+        claims::by_code(&hub, &actor, text, project).await
     };
     match found {
         Ok(claim) => Ok(page::go(&format!("/c/{}", claim.key))),
@@ -145,8 +161,12 @@ pub(super) async fn by_link(
     Extension(actor): Extension<Actor>,
     Named(link): Named<String>,
 ) -> Result<Response, Problem> {
-    match claims::by_link(&hub, &actor.name, &link).await {
+    match claims::by_link(&hub, &actor, &link, None).await {
         Ok(claim) => Ok(page::go(&format!("/c/{}", claim.key))),
+        // Somebody may have to say into which project: the link is kept for that.
+        Err(problem) if problem.status == 422 => {
+            begin_page(&hub, &actor, format!("/R/{link}"), "", Some(problem)).await
+        }
         Err(problem) => begin_page(&hub, &actor, String::new(), "", Some(problem)).await,
     }
 }
@@ -178,7 +198,7 @@ pub(super) async fn show(
     Extension(actor): Extension<Actor>,
     Named(key): Named<String>,
 ) -> Result<Response, Problem> {
-    let claim = claims::show(&hub, &actor.name, &key).await?;
+    let claim = claims::show(&hub, &actor, &key).await?;
     claimed(&hub, &actor, claim, None)
 }
 
@@ -188,15 +208,14 @@ pub(super) async fn confirm(
     Named(key): Named<String>,
     Fields(form): Fields<NumberForm>,
 ) -> Result<Response, Problem> {
-    let name = &actor.name;
     let told = match form.number.trim().parse() {
-        Ok(number) => claims::confirm(&hub, name, &key, number).await,
+        Ok(number) => claims::confirm(&hub, &actor, &key, number).await,
         Err(_) => Err(Problem::bad_input("the number has two digits")),
     };
     match told {
         Ok(claim) => Ok(page::go(&format!("/c/{}", claim.key))),
         Err(problem) => {
-            let claim = claims::show(&hub, name, &key).await?;
+            let claim = claims::show(&hub, &actor, &key).await?;
             claimed(&hub, &actor, claim, Some(problem))
         }
     }
@@ -212,10 +231,11 @@ pub(super) async fn announce(
         value: form.value,
         key: some(form.key),
         profile: some(form.profile),
+        project: some(form.project),
         ..Announced::default()
     };
     let done = "The host was announced.";
-    match preauth::create(&hub, &actor.name, asked).await {
+    match preauth::create(&hub, &actor, asked).await {
         Ok(_) => begin_page(&hub, &actor, String::new(), done, None).await,
         Err(problem) => begin_page(&hub, &actor, String::new(), "", Some(problem)).await,
     }
@@ -226,6 +246,6 @@ pub(super) async fn withdraw(
     Extension(actor): Extension<Actor>,
     Named(id): Named<String>,
 ) -> Result<Response, Problem> {
-    preauth::remove(&hub, &actor.name, &id).await?;
+    preauth::remove(&hub, &actor, &id).await?;
     Ok(page::go("/c"))
 }

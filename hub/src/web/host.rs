@@ -17,9 +17,10 @@ use super::profiles::{self, Signature};
 use super::status::{self, Status};
 use crate::admin::auth::Actor;
 use crate::admin::problem::Problem;
-use crate::admin::types::AssignmentInfo;
+use crate::admin::types::{AssignmentInfo, HostInfo};
 use crate::admin::view;
 use crate::db::{self, from_json};
+use crate::people::scope::Projects;
 use crate::state::Hub;
 use parts::{
     Assigned, DiskRow, EventRow, FindingRow, KeyRow, assigned, disks, events, facts, findings,
@@ -42,6 +43,7 @@ struct HostPage {
     frame: Frame,
     uid: String,
     host_id: String,
+    project: String,
     machine: String,
     state: String,
     status: Status,
@@ -97,7 +99,7 @@ pub(super) async fn show(
     Named(uid): Named<String>,
     Asked(Done { done }): Asked<Done>,
 ) -> Result<Response, Problem> {
-    let host = view::one(&hub, &uid)
+    let host = view::one(&hub, &actor.scope.sees, &uid)
         .await?
         .ok_or_else(|| Problem::not_found(format!("no host has the uid `{uid}`")))?;
     let Stored {
@@ -106,7 +108,7 @@ pub(super) async fn show(
         chosen_disk,
         profiles,
         kubeconfig,
-    } = stored(&hub, &host.uid).await?;
+    } = stored(&hub, &host).await?;
     let signature = match &host.assignment {
         Some(it) => profiles::signature(&hub, &it.profile, &it.version).await?,
         None => Signature::default(),
@@ -115,7 +117,7 @@ pub(super) async fn show(
     let labels = labels(&host);
     let stopped = has_stopped(&host);
     page::draw(&HostPage {
-        frame: Frame::new(&hub, &actor, "/hosts").done(sentence(&done)),
+        frame: Frame::about(&hub, &actor, ("/hosts", &host.project)).done(sentence(&done)),
         key_label: keys
             .first()
             .map_or_else(String::new, |key| key.label.clone()),
@@ -151,6 +153,7 @@ pub(super) async fn show(
         generation: generation(&host),
         uid: host.uid,
         host_id: host.host_id,
+        project: host.project,
         state: host.state,
         assigned: host.assignment,
     })
@@ -167,7 +170,8 @@ struct Stored {
     kubeconfig: Option<String>,
 }
 
-async fn stored(hub: &Hub, uid: &str) -> Result<Stored, Problem> {
+async fn stored(hub: &Hub, host: &HostInfo) -> Result<Stored, Problem> {
+    let uid = &host.uid;
     let mut conn = hub.db.reader().acquire().await?;
     let keys = db::hosts::keys(&mut conn, uid).await?;
     let assignments = db::assignments::history(&mut conn, uid).await?;
@@ -176,7 +180,8 @@ async fn stored(hub: &Hub, uid: &str) -> Result<Stored, Problem> {
     let disk = assignments.first().and_then(|row| row.disk.as_deref());
     let disk: Option<DiskChoice> = disk.map(from_json).transpose()?;
     let history = assignments.iter().map(assigned);
-    let profiles = db::profiles::list(&hub.db).await?.into_iter().rev();
+    let own = Projects::only([host.project.as_str()]);
+    let profiles = db::profiles::list(&hub.db, &own).await?.into_iter().rev();
     Ok(Stored {
         keys: keys.iter().map(key).collect(),
         history: history.collect::<Result<_, _>>()?,
@@ -198,6 +203,7 @@ fn sentence(done: &str) -> &'static str {
         "rekey" => "The host makes another key at its next sync.",
         "labels" => "The labels were kept.",
         "assignment" => "The profile was assigned.",
+        "move" => "The host is in this project now.",
         "claimed" => "The host is yours.",
         _ => "",
     }

@@ -34,6 +34,7 @@ struct Row {
     seen: String,
     /// When that was; empty for never.
     seen_at: String,
+    project: String,
 }
 
 /// A label that leads to the hosts that have it.
@@ -73,6 +74,8 @@ struct ListPage {
     tiles: Vec<Tile>,
     states: &'static [(&'static str, &'static str)],
     rows: Vec<Row>,
+    /// Those that one can look at, when they are several.
+    projects: Vec<String>,
     next: Option<String>,
 }
 
@@ -83,12 +86,16 @@ pub(super) struct Narrow {
     q: String,
     state: String,
     label: String,
+    project: String,
     after: String,
 }
 
 impl Narrow {
     fn is_narrowed(&self) -> bool {
-        !(self.q.is_empty() && self.state.is_empty() && self.label.is_empty())
+        !(self.q.is_empty()
+            && self.state.is_empty()
+            && self.label.is_empty()
+            && self.project.is_empty())
     }
 
     /// Address of the part of the list behind `last`.
@@ -97,6 +104,7 @@ impl Narrow {
             .append_pair("q", &self.q)
             .append_pair("state", &self.state)
             .append_pair("label", &self.label)
+            .append_pair("project", &self.project)
             .append_pair("after", last)
             .finish();
         format!("/hosts?{query}")
@@ -111,10 +119,11 @@ pub(super) async fn list(
     let now = clock::now_ms();
     let heard_since = silence::heard_since(&hub, now).await?;
     let filter = Filter::new(&asked.q, &asked.state, &asked.label, heard_since);
-    let found = search::page(&hub.db, &filter, &asked.after).await?;
+    let within = actor.scope.narrowed(Some(&asked.project))?;
+    let found = search::page(&hub.db, &within, &filter, &asked.after).await?;
     let full = found.len() == search::PAGE;
     let hosts = view::several(&hub, found).await?;
-    let counts = Counts::of(&search::groups(&hub.db, heard_since).await?);
+    let counts = Counts::of(&search::groups(&hub.db, &within, heard_since).await?);
     page::draw(&ListPage {
         frame: Frame::new(&hub, &actor, "/hosts"),
         next: hosts
@@ -122,11 +131,20 @@ pub(super) async fn list(
             .filter(|_| full)
             .map(|host| asked.following(&host.uid)),
         rows: hosts.iter().map(row).collect(),
+        projects: seen(&actor),
         tiles: tiles(&counts),
         states: &status::FILTERS,
         counts,
         asked,
     })
+}
+
+/// The projects that somebody sees, when they are several.
+pub(super) fn seen(actor: &Actor) -> Vec<String> {
+    match actor.scope.seen().as_slice() {
+        [] | [_] => Vec::new(),
+        several => several.iter().map(|name| (*name).to_owned()).collect(),
+    }
 }
 
 fn tiles(counts: &Counts) -> Vec<Tile> {
@@ -175,6 +193,7 @@ fn row(host: &HostInfo) -> Row {
         attention,
         seen: host.seen_at.map_or_else(|| "never".to_owned(), page::ago),
         seen_at: host.seen_at.map_or_else(String::new, page::time),
+        project: host.project.clone(),
     }
 }
 

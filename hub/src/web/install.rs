@@ -58,6 +58,7 @@ pub(super) struct NewIso {
     profile: String,
     labels: String,
     approval: String,
+    project: String,
     more: String,
 }
 
@@ -99,6 +100,7 @@ impl NewIso {
                     labels: read_labels(&self.labels)?,
                     networks: Vec::new(),
                     requires_approval: !self.approval.is_empty(),
+                    project: given(&self.project),
                 });
             }
         }
@@ -108,9 +110,9 @@ impl NewIso {
 
 async fn page_of(hub: &Hub, actor: &Actor, asked: NewIso) -> Result<InstallPage, Problem> {
     Ok(InstallPage {
-        frame: Frame::new(hub, actor, "/install"),
+        frame: Frame::new(hub, actor, "/install").choosing(actor),
         bases: hub.isos.bases(),
-        profiles: profile_names(hub).await?,
+        profiles: profile_names(hub, actor).await?,
         asked,
         error: String::new(),
         problems: Vec::new(),

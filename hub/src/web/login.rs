@@ -15,7 +15,7 @@ use crate::db::accounts;
 use crate::people::guard::{cookie, is_foreign};
 use crate::people::login::{self, Login};
 use crate::people::oidc::Provider;
-use crate::people::{Role, Stage};
+use crate::people::{Permission, Role, Stage};
 use crate::secret::Secret;
 use crate::state::Hub;
 
@@ -173,12 +173,21 @@ fn enter(opened: &Login, next: &str) -> Response {
 pub(super) fn home(role: Role) -> &'static str {
     match role {
         Role::Technician => "/c",
+        // Somebody with roles in single projects: the page there knows them.
+        Role::None => "/",
         _ => "/hosts",
     }
 }
 
 pub(super) async fn begin(Extension(actor): Extension<Actor>) -> Response {
-    page::go(home(actor.role))
+    let may = |permission| actor.roles.may(permission);
+    page::go(if may(Permission::See) {
+        "/hosts"
+    } else if may(Permission::Claim) {
+        "/c"
+    } else {
+        "/account"
+    })
 }
 
 pub(super) async fn code_form(

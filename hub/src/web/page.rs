@@ -47,7 +47,7 @@ const fn entry(path: &'static str, name: &'static str, permission: Permission) -
 pub(super) struct Frame {
     /// Empty when nobody is logged in.
     pub(super) person: String,
-    pub(super) role: &'static str,
+    pub(super) role: String,
     pub(super) csrf: String,
     pub(super) unprotected: bool,
     /// Path of the navigation's entry that this page belongs to.
@@ -55,6 +55,8 @@ pub(super) struct Frame {
     pub(super) entries: Vec<Entry>,
     pub(super) may_operate: bool,
     pub(super) may_administer: bool,
+    /// Where something new may go, when there is more than one project for it.
+    pub(super) projects: Vec<String>,
     /// What was just done, as a sentence; empty most of the time.
     pub(super) done: &'static str,
 }
@@ -62,10 +64,10 @@ pub(super) struct Frame {
 impl Frame {
     /// The frame for somebody who is logged in.
     pub(super) fn new(hub: &Hub, actor: &Actor, here: &'static str) -> Self {
-        let may = |permission| actor.role.may(permission) && actor.stage.may(permission);
+        let may = |permission| actor.roles.may(permission) && actor.stage.may(permission);
         Self {
             person: actor.name.clone(),
-            role: actor.role.name(),
+            role: actor.roles.shown(),
             csrf: actor.csrf.clone(),
             unprotected: hub.keys.root.unprotected,
             here,
@@ -75,6 +77,7 @@ impl Frame {
                 .collect(),
             may_operate: may(Permission::Operate),
             may_administer: may(Permission::Administer),
+            projects: Vec::new(),
             done: "",
         }
     }
@@ -83,7 +86,7 @@ impl Frame {
     pub(super) fn empty() -> Self {
         Self {
             person: String::new(),
-            role: "",
+            role: String::new(),
             csrf: String::new(),
             // How the hub is kept is nothing for strangers.
             unprotected: false,
@@ -91,8 +94,26 @@ impl Frame {
             entries: Vec::new(),
             may_operate: false,
             may_administer: false,
+            projects: Vec::new(),
             done: "",
         }
+    }
+
+    /// The frame of a page about something of one project: what may be done with it is what the role
+    /// there allows.
+    pub(super) fn about(hub: &Hub, actor: &Actor, (here, project): (&'static str, &str)) -> Self {
+        let mut frame = Self::new(hub, actor, here).choosing(actor);
+        frame.may_operate &= actor.roles.may_in(project, Permission::Operate);
+        frame
+    }
+
+    /// For forms that make something: the projects to choose from, where there is a choice.
+    pub(super) fn choosing(mut self, actor: &Actor) -> Self {
+        let choices = actor.roles.choices(Permission::Operate, &actor.scope);
+        if choices.len() > 1 {
+            self.projects = choices;
+        }
+        self
     }
 
     pub(super) fn done(mut self, sentence: &'static str) -> Self {

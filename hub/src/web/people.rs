@@ -14,6 +14,7 @@ use crate::admin::types::{ApiKeyInfo, ApiKeyRequest, PersonInfo};
 use crate::admin::{keys, people};
 use crate::people::Role;
 use crate::people::manage::{self, Change};
+use crate::projects;
 use crate::state::Hub;
 
 #[derive(Debug, Template)]
@@ -22,7 +23,7 @@ struct PeoplePage {
     frame: Frame,
     people: Vec<PersonInfo>,
     keys: Vec<ApiKeyInfo>,
-    roles: [Role; 4],
+    roles: Vec<Role>,
     /// What it is, and a text that is shown this once.
     secret: Option<(String, String)>,
 }
@@ -37,12 +38,18 @@ pub(super) struct Done {
 pub(super) struct AddForm {
     name: String,
     role: Role,
+    /// Where the role counts; everywhere when empty.
+    #[serde(default)]
+    project: String,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ChangeForm {
     name: String,
     change: String,
+    /// For a role: where it counts.
+    #[serde(default)]
+    project: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,13 +63,21 @@ async fn draw(
     done: &'static str,
     secret: Option<(String, String)>,
 ) -> Result<Response, Problem> {
+    let frame = Frame::new(hub, actor, "/people").choosing(actor).done(done);
     page::draw(&PeoplePage {
-        frame: Frame::new(hub, actor, "/people").done(done),
         people: people::infos(hub).await?,
         keys: keys::infos(hub).await?,
-        roles: Role::ALL,
+        roles: roles(&frame),
         secret,
+        frame,
     })
+}
+
+/// Roles to choose from; one that is nothing by itself only where there are projects.
+fn roles(frame: &Frame) -> Vec<Role> {
+    let all = Role::ALL.into_iter();
+    all.filter(|role| *role != Role::None || !frame.projects.is_empty())
+        .collect()
 }
 
 pub(super) async fn show(
@@ -83,7 +98,14 @@ pub(super) async fn add(
     Extension(actor): Extension<Actor>,
     Fields(form): Fields<AddForm>,
 ) -> Result<Response, Problem> {
-    let first = manage::add(&hub, &actor, form.name.trim(), form.role).await?;
+    let first = manage::add(
+        &hub,
+        &actor,
+        form.name.trim(),
+        form.role,
+        Some(&form.project),
+    )
+    .await?;
     let what = format!("First password of {}", form.name.trim());
     let secret = Some((what, first.reveal().to_owned()));
     draw(&hub, &actor, "", secret).await
@@ -96,6 +118,12 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let change = Change::parse(&form.change)
         .ok_or_else(|| Problem::bad_input(format!("there is no change `{}`", form.change)))?;
+    if let (Change::Role(role), project) = (change, &*form.project)
+        && !project.is_empty()
+    {
+        projects::give_role(&hub, &actor, &form.name, project, role).await?;
+        return Ok(page::go("/people?done=changed"));
+    }
     match manage::change(&hub, &actor, &form.name, change).await? {
         Some(first) => {
             let what = format!("New first password of {}", form.name);
@@ -110,8 +138,11 @@ pub(super) async fn add_key(
     Extension(actor): Extension<Actor>,
     Fields(form): Fields<AddForm>,
 ) -> Result<Response, Problem> {
-    let (name, role) = (form.name, form.role);
-    let asked = ApiKeyRequest { name, role };
+    let asked = ApiKeyRequest {
+        name: form.name,
+        role: form.role,
+        project: Some(form.project),
+    };
     let made = keys::make(&hub, &actor, &asked).await?;
     let what = format!("API key `{}`", asked.name);
     draw(&hub, &actor, "", Some((what, made.key.reveal().to_owned()))).await

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::page::{self, Fields, Frame, Named};
 use crate::admin::auth::Actor;
 use crate::admin::problem::Problem;
+use crate::admin::profiles::published;
 use crate::db::profiles::ProfileName;
 use crate::db::{self, from_json};
 use crate::publish;
@@ -96,12 +97,17 @@ pub(super) async fn signature(hub: &Hub, name: &str, version: &str) -> Result<Si
 #[derive(Debug, Deserialize)]
 pub(super) struct PublishForm {
     document: String,
+    #[serde(default)]
+    project: String,
 }
 
 async fn page_of(hub: &Hub, actor: &Actor) -> Result<ProfilesPage, Problem> {
-    let rows = db::profiles::list(&hub.db).await?.into_iter().rev();
+    let rows = db::profiles::list(&hub.db, &actor.scope.sees)
+        .await?
+        .into_iter()
+        .rev();
     Ok(ProfilesPage {
-        frame: Frame::new(hub, actor, "/profiles"),
+        frame: Frame::new(hub, actor, "/profiles").choosing(actor),
         rows: rows.collect(),
         document: String::new(),
         error: String::new(),
@@ -124,7 +130,7 @@ pub(super) async fn publish(
 ) -> Result<Response, Problem> {
     // Browsers end lines with CR LF.
     let document = form.document.replace("\r\n", "\n");
-    match publish::publish(&hub, &actor.name, &document).await {
+    match publish::publish(&hub, &actor, &document, Some(&form.project)).await {
         Ok(row) => Ok(page::go(&format!("/profiles/{}/{}", row.name, row.version))),
         Err(problem) => {
             let page = ProfilesPage {
@@ -145,9 +151,7 @@ pub(super) async fn show(
     Named((name, version)): Named<(String, String)>,
 ) -> Result<Response, Problem> {
     let mut conn = hub.db.reader().acquire().await?;
-    let row = db::profiles::get(&mut conn, &name, &version)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("{name}@{version} was never published")))?;
+    let row = published(&mut conn, &actor, &name, &version).await?;
     drop(conn);
     let release: Release = from_json(&row.release)?;
     page::draw(&ProfilePage {

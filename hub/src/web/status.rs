@@ -120,6 +120,7 @@ pub(super) fn reason(code: &str) -> String {
         "quarantined" => "two machines use one key: say below which one is the host",
         "replacement_wait" => "waits until its earlier key was silent for long enough",
         "denied" => "somebody denied it",
+        "other_project" => "it belongs to another project",
         "expired" => "nobody approved it within 24 hours",
         other => other,
     }

@@ -33,6 +33,7 @@ struct Row {
     profile: Option<String>,
     limits: Vec<String>,
     requires_approval: bool,
+    project: String,
 }
 
 /// A token that is shown this once.
@@ -79,6 +80,8 @@ pub(super) struct NewToken {
     networks: String,
     #[serde(default)]
     approval: String,
+    #[serde(default)]
+    project: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,22 +112,26 @@ fn row(info: TokenInfo) -> Row {
         uses: info.uses,
         profile: info.profile,
         requires_approval: info.requires_approval,
+        project: info.project,
     }
 }
 
 async fn draw(hub: &Hub, actor: &Actor, made: Option<Made>) -> Result<Response, Problem> {
-    let tokens = tokens::infos(hub).await?.into_iter().rev();
+    let tokens = tokens::infos(hub, &actor.scope.sees)
+        .await?
+        .into_iter()
+        .rev();
     page::draw(&TokensPage {
-        frame: Frame::new(hub, actor, "/tokens"),
+        frame: Frame::new(hub, actor, "/tokens").choosing(actor),
         tokens: tokens.map(row).collect(),
-        profiles: profile_names(hub).await?,
+        profiles: profile_names(hub, actor).await?,
         made,
     })
 }
 
-/// Names of published profiles.
-pub(super) async fn profile_names(hub: &Hub) -> Result<Vec<String>, Problem> {
-    let rows = db::profiles::list(&hub.db).await?;
+/// Names of the profiles that somebody sees.
+pub(super) async fn profile_names(hub: &Hub, actor: &Actor) -> Result<Vec<String>, Problem> {
+    let rows = db::profiles::list(&hub.db, &actor.scope.sees).await?;
     let mut names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
     names.dedup();
     Ok(names)
@@ -151,6 +158,7 @@ pub(super) async fn create(
         labels: read_labels(&form.labels)?,
         networks: networks.map(str::to_owned).collect(),
         requires_approval: !form.approval.is_empty(),
+        project: Some(form.project),
     };
     let created = tokens::make(&hub, &actor, asked).await?;
     let made = Made {
@@ -166,12 +174,12 @@ pub(super) async fn show(
     Named(id): Named<String>,
     Asked(Done { done }): Asked<Done>,
 ) -> Result<Response, Problem> {
-    let found = tokens::infos(&hub).await?.into_iter();
+    let found = tokens::infos(&hub, &actor.scope.sees).await?.into_iter();
     let token = found
         .into_iter()
         .find(|token| token.id == id)
         .ok_or_else(|| Problem::not_found(format!("no token has the id `{id}`")))?;
-    let admitted = db::search::admitted(&hub.db, &id).await?;
+    let admitted = db::search::admitted(&hub.db, &actor.scope.sees, &id).await?;
     let hosts = view::several(&hub, admitted).await?;
     let host = |host: &crate::admin::types::HostInfo| HostRow {
         uid: host.uid.clone(),
@@ -185,7 +193,7 @@ pub(super) async fn show(
         _ => "",
     };
     page::draw(&TokenPage {
-        frame: Frame::new(&hub, &actor, "/tokens").done(sentence),
+        frame: Frame::about(&hub, &actor, ("/tokens", &token.project)).done(sentence),
         token: row(token),
         hosts: hosts.iter().map(host).collect(),
     })
@@ -203,10 +211,11 @@ pub(super) async fn revoke(
 /// The file that a host's ISO is built with.
 pub(super) async fn user_data(
     State(hub): State<Arc<Hub>>,
+    Extension(actor): Extension<Actor>,
     Fields(form): Fields<UserDataForm>,
 ) -> Result<Response, Problem> {
     let token = match form.token {
-        Some(text) => Some(tokens::usable(&hub, text.reveal()).await?.reveal()),
+        Some(text) => Some(tokens::usable(&hub, &actor, text.reveal()).await?.reveal()),
         None => None,
     };
     let text = user_data::document(&hub::info(&hub), token.as_deref());

@@ -61,7 +61,10 @@ async fn lived_in() -> (Site, Host, String) {
     let mut body = host.sync_body(Phase::Running);
     body.observed.last_error = Some("line one\nline two\u{0}\t$1".to_owned());
     host.sync(&site, &body).await.unwrap();
-    site.post("/api/v1/api-keys", json!({ "name": "ci" })).await;
+    site.post("/api/v1/projects", json!({ "name": "oslo" }))
+        .await;
+    let key = json!({ "name": "ci", "role": "viewer", "project": "oslo" });
+    site.post("/api/v1/api-keys", key).await;
     (site, host, uid)
 }
 
@@ -89,7 +92,9 @@ async fn a_database_is_the_same_after_it_went_to_the_other_kind_and_back() {
     must("export", &place_back, &file("third")).await;
 
     let first = rows(&file("first"));
-    assert!(first.iter().any(|row| row.contains("Tromsø")), "{first:?}");
+    for text in ["Tromsø", "\"role_binding\"", "\"project\":\"oslo\""] {
+        assert!(first.iter().any(|row| row.contains(text)), "{first:?}");
+    }
     assert!(first.len() > 10, "{first:?}");
     assert_eq!(first, rows(&file("second")));
     assert_eq!(first, rows(&file("third")));

@@ -9,6 +9,7 @@ use burin_api::message::Observed;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::default_project;
 use crate::secret::Secret;
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -29,6 +30,11 @@ pub(crate) struct ActRequest {
     pub(crate) key: String,
     /// For `release`: the hardware of the machine that is the host, from its first 8 digits on.
     pub(crate) machine: String,
+    /// For `approve`: where the host lands, when nobody called it into a project. For `move`: where
+    /// to.
+    pub(crate) project: String,
+    /// For `move`: what the host shall be there, NAME or NAME@VERSION; needed when it has a profile.
+    pub(crate) profile: String,
 }
 
 /// A machine that used a host's key.
@@ -90,6 +96,8 @@ pub(crate) struct HostInfo {
     pub(crate) uid: String,
     pub(crate) host_id: String,
     pub(crate) host_id_source: String,
+    #[serde(default = "default_project")]
+    pub(crate) project: String,
     /// `pending`, `accepted`, `rejected`, `revoked`, `retired`, `quarantined`.
     pub(crate) state: String,
     /// Why it is in this state; may be empty.

@@ -7,6 +7,7 @@ pub(crate) mod glewlwyd;
 pub(crate) mod host;
 pub(crate) mod iso;
 pub(crate) mod postgres;
+pub(crate) mod projects;
 pub(crate) mod provider;
 pub(crate) mod registry;
 pub(crate) mod webdriver;
