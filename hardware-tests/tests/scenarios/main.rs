@@ -9,5 +9,7 @@ mod gate;
 mod golden;
 mod installed;
 mod interrupted;
+mod moved;
+mod signed;
 mod stories;
 mod unhealthy;

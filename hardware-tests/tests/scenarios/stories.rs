@@ -16,6 +16,8 @@ use burin_hardware_tests::{
     site::{PROFILE, Ports, Site, Via},
 };
 
+use crate::signed::Signer;
+
 /// From the acceptance until the installer writes: it pulls nothing before that.
 const BEGINS: Duration = Duration::from_secs(10 * 60);
 
@@ -28,12 +30,13 @@ fn clicked(folder: &Path, took: Duration) -> Result<()> {
     fs::write(folder.join("click.txt"), text).context("writing down the time")
 }
 
-/// One minute and a half. The operator knows the host by its label, before it is plugged in.
+/// Two minutes. The operator knows the host by its label, before it is plugged in; from then on the hub's
+/// root asks for signed releases, and this one is not signed yet.
 #[test]
-fn an_operator_announces_a_host_that_comes_later_and_it_installs() -> Result<()> {
+fn an_operator_announces_a_host_that_comes_later_and_it_installs_what_was_signed() -> Result<()> {
     scenario::tell("manual-before", |folder| {
         let artifacts = Artifacts::build(Profile::Thin)?;
-        let site = Site::open(&artifacts, &folder.join("site"), Ports::default())?;
+        let mut site = Site::open(&artifacts, &folder.join("site"), Ports::default())?;
         site.fill(&artifacts)?;
         site.publish(&artifacts, Via::Registry)?;
         let mut machine = newcomer(&artifacts, &site.hub, folder)?;
@@ -41,6 +44,7 @@ fn an_operator_announces_a_host_that_comes_later_and_it_installs() -> Result<()>
         let operator = Person::operator(&site.hub, folder)?;
         announce(&operator, &id, Some(PROFILE))?;
         operator.browser.keep("manual-announced")?;
+        let signer = Signer::begin(&mut site, folder)?;
 
         machine.power_on()?;
         assert_eq!(host_id(&mut machine)?, id);
@@ -50,6 +54,10 @@ fn an_operator_announces_a_host_that_comes_later_and_it_installs() -> Result<()>
         assert!(said.contains("burin: pending reason=confirm_key"), "{said}");
         assert!(!said.contains("reason=no_token"), "it was not expected");
         assert_eq!(matcher(&site.hub)?, "host_id");
+
+        machine.wait_for("burin: hub-state release.unsigned: ", BEGINS)?;
+        assert_eq!(machine.written(0)?, 0, "it wrote what nobody signed");
+        signer.sign(&site)?;
         machine.wait_for("burin: step partition done", BEGINS)?;
         operator.browser.sees("installing")?;
         operator.browser.quit()
