@@ -1,7 +1,7 @@
 //! What lies on the disk of a machine that is off.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::Command,
@@ -56,6 +56,24 @@ pub(crate) fn on_esp(disk: &Path, name: &str) -> Result<String> {
         .args(["-i", &format!("{}@@{ESP}", disk.display())])
         .arg(format!("::/{name}"));
     process::output(&mut command)
+}
+
+/// Flips one bit in the middle of the file `name` on the EFI system partition of the raw file `disk`; done
+/// twice, nothing has changed.
+pub(crate) fn damage_on_esp(disk: &Path, name: &str) -> Result<()> {
+    let image = format!("{}@@{ESP}", disk.display());
+    let folder = tempfile::tempdir().context("making a folder")?;
+    let copy = folder.path().join("copy");
+    let name = format!("::/{name}");
+    let mut read = Command::new("mcopy");
+    process::output(read.args(["-i", &image, &name]).arg(&copy))?;
+    let mut bytes = fs::read(&copy).context("reading a file of the ESP")?;
+    let middle = bytes.len() / 2;
+    *bytes.get_mut(middle).context("the file is empty")? ^= 1;
+    fs::write(&copy, bytes).context("damaging a file")?;
+    let mut write = Command::new("mcopy");
+    process::output(write.args(["-o", "-i", &image]).arg(&copy).arg(&name))?;
+    Ok(())
 }
 
 /// Names of the boot entries on the EFI system partition of the raw file `disk`.

@@ -18,6 +18,10 @@ use crate::bytes;
 
 /// From a line on the console until the hub has it.
 const HEARD: Duration = Duration::from_secs(180);
+/// From power-on until the firmware says what it does not start.
+const REFUSED: Duration = Duration::from_secs(120);
+/// What a firmware without variables starts: shim, which the factory's keys know.
+const FIRST_LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
 
 /// Waits until the hub has heard of the host after `before`, and that it runs its generation.
 pub(crate) fn runs_again(host: &Installed, before: i64) -> Result<Value> {
@@ -177,15 +181,21 @@ fn a_flipped_bit_in_the_image_of_the_root_starts_nothing_and_is_told() -> Result
     })
 }
 
-/// One minute.
+/// One minute. That Secure Boot is on is seen by what it refuses.
 #[test]
 #[ignore = "minutes: 1, scripts/check --full"]
 fn an_installed_disk_starts_under_secure_boot_with_the_factorys_keys() -> Result<()> {
     scenario::tell("secure-boot", |folder| {
-        let mut host = golden::installed(folder, Copy::Overlay)?;
+        let mut host = golden::installed(folder, Copy::Raw)?;
         host.machine.spec_mut().firmware = Firmware::SecureBoot;
         host.machine.forget_firmware_variables()?;
         let before = seen_at(&host)?;
+        let disk = bytes::main_disk(&host.folder);
+        bytes::damage_on_esp(&disk, FIRST_LOADER)?;
+        host.machine.power_on()?;
+        host.machine.wait_for("Access Denied", REFUSED)?;
+        host.machine.power_cut()?;
+        bytes::damage_on_esp(&disk, FIRST_LOADER)?;
 
         host.boot()?;
         assert_eq!(runs_again(&host, before)?["observed"]["generation"], 1);
