@@ -237,6 +237,9 @@ fn root(connection: &Connection, command: &RootCommand, json: bool) -> anyhow::R
         };
         println!("release key sha256:{}: {profiles}", key.key.thumbprint()?);
     }
+    for key in &info.images {
+        println!("image key {}", key.name);
+    }
     for address in &info.addresses {
         println!("hosts reach the hub at {address}");
     }

@@ -163,6 +163,7 @@ fn create(folder: &Path) -> anyhow::Result<()> {
         release: Vec::new(),
         retiring: Vec::new(),
         addresses: Vec::new(),
+        images: Vec::new(),
         unprotected: true,
     };
     let chain = vec![root.seal(&document)?];

@@ -1,13 +1,14 @@
 //! `burin-hub root`: the root key, which the hub itself never needs. Everything works on files; a
 //! running hub shows a new root document after its next start.
 
+mod images;
 mod reach;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use burin_api::dsse::Envelope;
-use burin_api::message::RootDocument;
+use burin_api::message::{ImageKey, RootDocument};
 use burin_api::release::ReleaseKey;
 use burin_api::root::{self, Anchor};
 use clap::{Args, Subcommand};
@@ -17,6 +18,7 @@ use crate::clock;
 use crate::files::{self, Readers};
 use crate::keys::{CHAIN, HubKeys, NEXT_ONLINE, ONLINE, ROOT, SigningKey, seal_all};
 use crate::release::key::ReleaseKeys;
+use images::ImageKeys;
 use reach::{Overlap, Reach};
 
 /// Root documents that a host follows at most (and a hub makes).
@@ -33,8 +35,8 @@ pub(crate) enum RootCommand {
         #[arg(long, value_name = "FILE")]
         root_key: PathBuf,
     },
-    /// Sign the next root document: another root key, another online key, other release keys, other
-    /// addresses of the hub.
+    /// Sign the next root document: another root key, another online key, other release or image
+    /// keys, other addresses of the hub.
     #[command(
         after_help = "Examples:\n  burin-hub root rotate --data ./hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --new-online-key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --add-release-key release.key.pub --release-profile retail\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --address https://hub2.example:8443"
     )]
@@ -61,7 +63,17 @@ pub(crate) struct Rotation {
     #[command(flatten)]
     release: ReleaseKeys,
     #[command(flatten)]
+    images: ImageKeys,
+    #[command(flatten)]
     reach: Reach,
+}
+
+impl Rotation {
+    /// Whether anything is to change.
+    fn is_some(&self) -> bool {
+        let keys = self.new_root_key.is_some() || self.new_online_key;
+        keys || self.release.is_some() || self.images.is_some() || self.reach.is_some()
+    }
 }
 
 /// What a command says of the newest root document.
@@ -75,6 +87,8 @@ pub(crate) struct RootInfo {
     pub(crate) unprotected: bool,
     /// Keys that sign releases; hosts take signed releases only when there is one.
     pub(crate) release: Vec<ReleaseKey>,
+    /// Keys that sign images.
+    pub(crate) images: Vec<ImageKey>,
     /// Where hosts reach the hub; none: where their user-data says.
     pub(crate) addresses: Vec<String>,
     /// Until when an online key of before is believed, milliseconds since 1970.
@@ -109,6 +123,7 @@ fn info(folder: &Path, document: &RootDocument) -> anyhow::Result<RootInfo> {
         root: format!("sha256:{}", key.thumbprint()?),
         unprotected: document.unprotected,
         release: document.release.clone(),
+        images: document.images.clone(),
         addresses: document.addresses.clone(),
         overlap_until: document.retiring.iter().map(|it| it.until).max(),
         leftover: leftover(folder),
@@ -147,6 +162,7 @@ fn init(folder: &Path, root_key: &Path) -> anyhow::Result<()> {
         release: Vec::new(),
         retiring: Vec::new(),
         addresses: Vec::new(),
+        images: Vec::new(),
         unprotected: false,
     };
     write_chain(folder, &[root.seal(&document)?])
@@ -160,12 +176,14 @@ fn rotate(folder: &Path, rotation: &Rotation, now: u64) -> anyhow::Result<()> {
         new_online_key,
         overlap,
         release,
+        images,
         reach,
     } = rotation;
     ensure!(
-        new_root_key.is_some() || *new_online_key || release.is_some() || reach.is_some(),
+        rotation.is_some(),
         "say what is to be another: --new-root-key FILE, --new-online-key, --add-release-key KEY, \
-         --remove-release-key KEY, --address URL or --no-addresses"
+         --remove-release-key KEY, --add-image-key NAME=FILE, --remove-image-key NAME, --address URL \
+         or --no-addresses"
     );
     let mut chain = chain(folder)?;
     let held = newest(&chain)?;
@@ -181,13 +199,12 @@ fn rotate(folder: &Path, rotation: &Rotation, now: u64) -> anyhow::Result<()> {
         held.version
     );
     let release = release.apply(&held.release)?;
+    let images = images.apply(&held.images)?;
     let addresses = reach.apply(&held.addresses)?;
     let replaced: &[_] = if *new_online_key { &held.online } else { &[] };
     let retiring = overlap.apply(&held.retiring, replaced, now);
-    let new = match new_root_key {
-        Some(file) => Some(new_key(folder, file)?),
-        None => None,
-    };
+    let new = new_root_key.as_ref().map(|file| new_key(folder, file));
+    let new = new.transpose()?;
     let online = match *new_online_key {
         true => Some(SigningKey::create(&folder.join(NEXT_ONLINE))?),
         false => None,
@@ -203,6 +220,7 @@ fn rotate(folder: &Path, rotation: &Rotation, now: u64) -> anyhow::Result<()> {
         release,
         retiring,
         addresses,
+        images,
         unprotected: held.unprotected && new.is_none(),
     };
     let mut signers = vec![&old];

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod boot;
 pub mod checks;
 pub mod clock;
+pub mod cosign;
 pub mod cost;
 pub mod display;
 pub mod efi;

@@ -264,6 +264,8 @@ mod tests {
             repository: String::new(),
             reference: String::new(),
             manifest: String::new(),
+            resolved: String::new(),
+            verify: Vec::new(),
             blobs: Vec::new(),
             files: BTreeMap::new(),
             inline: BTreeMap::new(),

@@ -39,6 +39,8 @@ pub struct LayerDocument {
     /// Target path -> path in the image. When not empty, only these files are taken.
     pub files: BTreeMap<String, String>,
     pub replaces_system: bool,
+    /// Names of keys of which one has to have signed the image.
+    pub verify: Vec<String>,
     /// Where it stands in the document, for what publishing finds out later.
     pub line: usize,
     pub column: usize,
@@ -163,7 +165,8 @@ fn metadata(top: &mut Map<'_>, root: &Node, profile: &mut ProfileDocument, reade
 }
 
 /// Names that are also file names and parts of URLs.
-pub(crate) fn is_name(text: &str) -> bool {
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 63
         && !text.starts_with('-')

@@ -4,6 +4,7 @@
 mod burin;
 mod devices;
 mod foreign;
+mod image_keys;
 mod install;
 mod network;
 mod palette;
@@ -21,6 +22,7 @@ use crate::network::Network;
 use crate::yaml::{self, Problem, Reader};
 
 pub use burin::hub_url;
+pub use image_keys::SiteKey;
 pub use install::{Install, Then};
 pub use sources::by_source;
 pub use stages::{Folder, StageFile, Step, When};
@@ -87,6 +89,8 @@ pub struct UserData {
     pub registries: Vec<RegistryCredentials>,
     /// Where content of a registry is taken from instead.
     pub mapping: Vec<Mapping>,
+    /// Whose signatures this site wants on images.
+    pub image_keys: Vec<SiteKey>,
     pub install: Install,
     pub users: Vec<User>,
     pub hostname: Option<String>,

@@ -40,6 +40,9 @@ pub enum Cause {
     /// The bytes are not those that were asked for.
     #[error("wrong content: {0}")]
     Content(String),
+    /// No good signature of an image that needs one.
+    #[error("{0}")]
+    Signature(burin_core::cosign::Refusal),
 }
 
 impl Error {

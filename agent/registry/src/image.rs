@@ -31,15 +31,15 @@ pub struct Image {
 }
 
 /// A small document and what the registry calls it.
-struct Fetched {
-    body: Vec<u8>,
+pub(crate) struct Fetched {
+    pub(crate) body: Vec<u8>,
     content_type: Option<String>,
 }
 
 /// What a document must turn out to be.
-struct Expected {
-    digest: Digest,
-    size: Option<u64>,
+pub(crate) struct Expected {
+    pub(crate) digest: Digest,
+    pub(crate) size: Option<u64>,
 }
 
 impl Registry {
@@ -62,7 +62,9 @@ impl Registry {
             ));
         }
         let path = format!("manifests/{tag}");
-        let fetched = self.document(&doing, repository, &path, None).await?;
+        let fetched = self
+            .document(&doing, repository, &path, None, MAX_MANIFEST)
+            .await?;
         fetched.parse().map_err(|cause| Error::new(&doing, cause))?;
         Ok(Digest::of(&fetched.body).to_string())
     }
@@ -105,7 +107,7 @@ impl Registry {
         };
         let path = format!("blobs/{config}");
         let fetched = self
-            .document(&doing, repository, &path, Some(expected))
+            .document(&doing, repository, &path, Some(expected), MAX_CONFIG)
             .await?;
         let (blobs, diff_ids) = layers(&manifest, &fetched.body, arch).map_err(fail)?;
         Ok(Image {
@@ -124,18 +126,20 @@ impl Registry {
     ) -> Result<Document, Error> {
         let path = format!("manifests/{}", expected.digest);
         let fetched = self
-            .document(doing, repository, &path, Some(expected))
+            .document(doing, repository, &path, Some(expected), MAX_MANIFEST)
             .await?;
         fetched.parse().map_err(|cause| Error::new(doing, cause))
     }
 
-    /// A small document, with repetition, checked against digest and size where they are known.
-    async fn document(
+    /// A small document of at most `most` bytes, with repetition, checked against digest and size
+    /// where they are known.
+    pub(crate) async fn document(
         &self,
         doing: &str,
         repository: &str,
         path: &str,
         expected: Option<Expected>,
+        most: usize,
     ) -> Result<Fetched, Error> {
         let get = Get {
             repository,
@@ -150,7 +154,7 @@ impl Registry {
                 let content_type = response.headers().get(CONTENT_TYPE);
                 let content_type = content_type.and_then(|value| value.to_str().ok());
                 let content_type = content_type.map(str::to_owned);
-                let body = self.read_small(response, MAX_MANIFEST).await?;
+                let body = self.read_small(response, most).await?;
                 Ok(Fetched { body, content_type })
             };
             match attempt.await {

@@ -9,6 +9,7 @@ mod error;
 mod image;
 mod layer;
 mod retry;
+mod signature;
 
 pub use access::{Access, Credentials, Proxy};
 pub use client::Registry;

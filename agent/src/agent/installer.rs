@@ -3,6 +3,7 @@
 mod beginning;
 mod cost;
 mod fallen;
+mod signed;
 mod target;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ use crate::machine::link::Links;
 use crate::machine::probe;
 use crate::perform;
 use crate::record::Keeper;
-use crate::steps::{self, Failure, Outcome};
+use crate::steps::{self, Failure, Outcome, pull};
 
 /// How long the first look waits for an address: links need seconds to come up, leases too.
 const NETWORK: Duration = Duration::from_secs(30);
@@ -58,6 +59,8 @@ struct Installer {
     floor: u64,
     /// The partitions that this life made or goes on with.
     layout: Option<Layout>,
+    /// The release whose images were found signed as they have to be.
+    checked: Option<signed::Checked>,
     /// This machine has a host that does not come up.
     fallen: bool,
 }
@@ -162,6 +165,7 @@ async fn assemble(
         talk,
         floor,
         layout,
+        checked: None,
         fallen: fallen.is_some(),
     })
 }
@@ -209,8 +213,23 @@ impl Installer {
                 self.block(&findings).await;
                 continue;
             }
+            let ctx = self.context(&facts, Arc::clone(&desired));
+            match self.signed(&ctx).await {
+                Ok(unsigned) if unsigned.is_empty() => {}
+                Ok(unsigned) => {
+                    findings.extend(unsigned);
+                    self.block(&findings).await;
+                    continue;
+                }
+                Err(err) => {
+                    // Nothing is written before it is known: said, and tried again.
+                    self.talk.events.failed("signature", &pull::classify(err));
+                    self.talk.news(LOOK_AGAIN).await;
+                    continue;
+                }
+            }
             self.talk.findings(&findings);
-            if let Some(outcome) = self.install(&facts, desired, target).await? {
+            if let Some(outcome) = self.install(ctx, desired, target).await? {
                 return Ok(outcome);
             }
         }
@@ -250,12 +269,11 @@ impl Installer {
     /// Looks, plans and performs once. None when it has to be done again.
     async fn install(
         &mut self,
-        facts: &HostFacts,
+        ctx: Context,
         desired: Arc<Desired>,
         target: Target,
     ) -> Result<Option<Outcome>> {
         self.talk.phase(Phase::Installing);
-        let ctx = self.context(facts, Arc::clone(&desired));
         let seen = {
             let (ctx, found) = (ctx.clone(), target.found.clone());
             let disk = target.disk.clone();

@@ -69,7 +69,11 @@ pub async fn perform(
 
 /// How the registry is reached, and the repository there: what the release says of it, with the
 /// site's rules, credentials, roots and way out.
-fn access(ctx: &Context, host: &str, repository: &str) -> Result<(Access, String), String> {
+pub(crate) fn access(
+    ctx: &Context,
+    host: &str,
+    repository: &str,
+) -> Result<(Access, String), String> {
     let release = ctx.release().map_err(|error| error.to_string())?;
     let user_data = userdata::parse(&ctx.user_data_text.0).map_err(|problems| {
         let first = problems.into_iter().next();
@@ -157,10 +161,14 @@ fn retry(ctx: &Context) -> Retry {
 }
 
 /// Says what trying again can bring.
-fn classify(error: anyhow::Error) -> anyhow::Error {
+pub(crate) fn classify(error: anyhow::Error) -> anyhow::Error {
     use std::time::Duration;
     let failure = if let Some(cause) = registry_cause(&error) {
         match cause {
+            Cause::Signature(_) => Failure::never(
+                "the image is not signed as it has to be",
+                "Sign it with `cosign sign --key`, or correct the list of keys.",
+            ),
             Cause::Settings(_) | Cause::Refused(_) => Failure::never(
                 "the registry cannot be used",
                 "Correct the registry in the hub or in the user-data.",

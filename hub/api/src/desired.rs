@@ -105,6 +105,12 @@ pub struct Layer {
     /// Digest of the platform's manifest, `sha256:<hex>`.
     #[serde(default)]
     pub manifest: String,
+    /// Digest that the reference led to: of the index where there is one, which is what people sign.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resolved: String,
+    /// Names of keys of which one has to have signed the image, see [`crate::message::ImageKey`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<String>,
     /// The image's blobs, lowest first.
     #[serde(default)]
     pub blobs: Vec<Blob>,

@@ -74,9 +74,21 @@ pub struct RootDocument {
     /// Keys that sign releases. Where there is one, hosts take signed releases only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub release: Vec<ReleaseKey>,
+    /// Keys that sign images, for the layers of profiles that ask for a signature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageKey>,
     /// Whether the root key lies on the hub itself (made at its first start).
     #[serde(default)]
     pub unprotected: bool,
+}
+
+/// A key that signs images as cosign does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageKey {
+    /// By which profiles ask for it.
+    pub name: String,
+    /// PEM of a public key: ECDSA over P-256, or Ed25519.
+    pub key: String,
 }
 
 /// An online key that another one replaced.

@@ -139,6 +139,7 @@ mod tests {
             release: Vec::new(),
             retiring: Vec::new(),
             addresses: Vec::new(),
+            images: Vec::new(),
             unprotected: false,
         };
         Envelope::seal::<_, serde_json::Error>(&body, |message| {

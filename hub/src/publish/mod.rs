@@ -2,6 +2,7 @@
 //! and what cannot work on any host is refused here. The hub keeps facts, never blobs.
 
 mod examine;
+mod signed;
 mod source;
 mod verdict;
 
@@ -141,6 +142,7 @@ async fn resolve(hub: &Hub, parsed: &ProfileDocument) -> Result<Release, Problem
     let sources = Sources::load(hub).await?;
     // Before anything is read: a profile with one bad name shall not cost an hour.
     for layer in &parsed.layers {
+        signed::keys(hub, layer).map_err(|why| at(layer, &why))?;
         if let LayerSource::Image(reference) = &layer.source {
             sources
                 .listed(&reference.registry)
@@ -155,7 +157,7 @@ async fn resolve(hub: &Hub, parsed: &ProfileDocument) -> Result<Release, Problem
                 inline: inline.clone(),
                 ..empty(layer)
             },
-            LayerSource::Image(_) => image(&sources, layer, &mut stack).await?,
+            LayerSource::Image(_) => image(hub, &sources, layer, &mut stack).await?,
         });
     }
     let used = |host: &str| layers.iter().any(|layer| layer.registry == host);
@@ -171,6 +173,7 @@ async fn resolve(hub: &Hub, parsed: &ProfileDocument) -> Result<Release, Problem
 }
 
 async fn image(
+    hub: &Hub,
     sources: &Sources,
     layer: &LayerDocument,
     stack: &mut Stack,
@@ -194,6 +197,13 @@ async fn image(
         .image(repository, &digest, ARCH)
         .await
         .map_err(|err| unreadable(layer, &err))?;
+    let manifests = [digest.as_str(), &image.manifest];
+    signed::check(hub, layer, &registry, manifests)
+        .await
+        .map_err(|fault| match fault {
+            signed::Fault::Registry(err) => unreadable(layer, &err),
+            signed::Fault::Refused(why) => at(layer, &why),
+        })?;
     tracing::info!(layer = layer.name, %digest, "looking through an image");
     let (blobs, facts) = examine::image(&registry, repository, &image, layer, stack)
         .await
@@ -207,6 +217,7 @@ async fn image(
         repository: repository.clone(),
         reference: reference.to_string(),
         manifest: image.manifest,
+        resolved: digest,
         blobs,
         facts,
         ..empty(layer)
@@ -221,6 +232,8 @@ fn empty(layer: &LayerDocument) -> Layer {
         repository: String::new(),
         reference: String::new(),
         manifest: String::new(),
+        resolved: String::new(),
+        verify: layer.verify.clone(),
         blobs: Vec::new(),
         files: layer.files.clone(),
         inline: std::collections::BTreeMap::new(),

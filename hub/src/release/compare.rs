@@ -41,6 +41,7 @@ fn is_same(own: &LayerDocument, found: &Layer) -> bool {
         && own.name == found.name
         && own.files == found.files
         && own.replaces_system == found.replaces_system
+        && own.verify == found.verify
         && *inline == found.inline
         && from
             == (

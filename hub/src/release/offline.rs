@@ -151,6 +151,7 @@ pub(super) fn verify(
             .collect(),
         retiring: Vec::new(),
         addresses: Vec::new(),
+        images: Vec::new(),
         unprotected: false,
     };
     match release::open(envelope, &root) {

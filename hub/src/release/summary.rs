@@ -81,6 +81,12 @@ fn layer(layer: &Layer, line: &mut impl FnMut(&str, &str)) {
             &format!("{}/{}@{}", layer.registry, layer.repository, layer.manifest),
         );
     }
+    if !layer.resolved.is_empty() && layer.resolved != layer.manifest {
+        line("  index", &layer.resolved);
+    }
+    if !layer.verify.is_empty() {
+        line("  signed by", &layer.verify.join(" or "));
+    }
     for blob in &layer.blobs {
         line("  blob", &format!("{} {} bytes", blob.digest, blob.size));
         line(

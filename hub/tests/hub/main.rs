@@ -33,6 +33,7 @@ mod screens_host;
 mod screens_more;
 mod sealed;
 mod servers;
+mod signed_images;
 mod skew;
 mod slow;
 mod strangers;

@@ -9,7 +9,7 @@ use crate::publishing::{GOOD, os};
 use crate::support::registry::Registry;
 
 /// What a command prints as JSON.
-async fn good(data: &Path, arguments: &[&str]) -> Value {
+pub(crate) async fn good(data: &Path, arguments: &[&str]) -> Value {
     let done = run(data, &[&["--json"], arguments].concat()).await;
     assert!(
         done.status.success(),
@@ -20,7 +20,7 @@ async fn good(data: &Path, arguments: &[&str]) -> Value {
 }
 
 /// What a command says that does not do it.
-async fn bad(data: &Path, arguments: &[&str]) -> String {
+pub(crate) async fn bad(data: &Path, arguments: &[&str]) -> String {
     let done = run(data, arguments).await;
     assert!(!done.status.success(), "{arguments:?}");
     assert!(done.stdout.is_empty(), "{arguments:?}");

@@ -11,6 +11,8 @@ use crate::oci::Reference;
 use crate::yaml::{Map, Node, Problem, Reader, Value, nearest};
 
 const KINDS: [&str; 5] = ["os", "kubernetes", "image", "manifests", "chart"];
+/// Most keys that a layer names.
+const MOST_KEYS: usize = 16;
 /// The largest text of inline manifests of one layer: the answer to a host has to hold it.
 const MAX_INLINE: usize = 64 * 1024;
 
@@ -79,6 +81,7 @@ fn layer(
         source: LayerSource::Inline(BTreeMap::new()),
         files: files(&mut map, reader),
         replaces_system: false,
+        verify: verify(&mut map, reader),
         line: node.line,
         column: node.column,
     };
@@ -97,10 +100,6 @@ fn layer(
         out.source = source;
     }
     for (key, instead) in [
-        (
-            "verify",
-            "a layer without it; every layer is checked by its digest",
-        ),
         ("url", "`inline:` with the text, or `image:` with the files"),
         ("cmdline", "`cmdline` of the profile"),
     ] {
@@ -172,6 +171,36 @@ fn name(map: &mut Map<'_>, kind: LayerKind, node: &Node, reader: &mut Reader) ->
             String::new()
         }
     }
+}
+
+/// `verify: { keys: [name] }`. The keys themselves are no part of a profile: whoever can change it
+/// would change them, too.
+fn verify(map: &mut Map<'_>, reader: &mut Reader) -> Vec<String> {
+    let Some(entry) = map.entry("verify") else {
+        return Vec::new();
+    };
+    let expected = "names of keys which the hub's root document or the user-data lists";
+    let mut out = Vec::new();
+    let mut wrong = false;
+    if let Some(mut verify) = reader.map_at(map, "verify") {
+        for (name, node) in reader.texts(&mut verify, "keys") {
+            if is_name(&name) {
+                out.push(name);
+            } else {
+                wrong = true;
+                reader.error(node, "this is not the name of a key", expected);
+            }
+        }
+        verify.finish(reader);
+    }
+    if (out.is_empty() && !wrong) || out.len() > MOST_KEYS {
+        let message = format!(
+            "`{}` names no keys, or more than {MOST_KEYS}",
+            map.name("verify")
+        );
+        reader.push(Problem::error(entry.line, entry.column, message).expected(expected));
+    }
+    out
 }
 
 /// `target: source`, both absolute paths.
@@ -294,6 +323,12 @@ fn check_stack(root: &Node, profile: &ProfileDocument, reader: &mut Reader) {
             reader.push(at(
                 "an OS image is taken whole".to_owned(),
                 "no `files` here",
+            ));
+        }
+        if matches!(layer.source, LayerSource::Inline(_)) && !layer.verify.is_empty() {
+            reader.push(at(
+                "`verify` is about an image, and there is none".to_owned(),
+                "`image: ...`, or sign the release",
             ));
         }
         if matches!(layer.source, LayerSource::Inline(_)) && !layer.files.is_empty() {

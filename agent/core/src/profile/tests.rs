@@ -82,6 +82,32 @@ fn a_whole_profile_is_read() {
     assert_eq!(got.cmdline, ["nomodeset", "mitigations=off", "selinux=0"]);
 }
 
+#[test]
+fn a_layer_names_the_keys_that_sign_it_and_brings_none() {
+    let with = |verify: &str| {
+        let text = "{ name: gpu, image: registry.example/drivers/nvidia:580, ";
+        GOOD.replace(text, &format!("{text}verify: {verify}, "))
+    };
+    let got = parse(&with("{ keys: [vendor, nvidia] }")).unwrap();
+    assert_eq!(got.layers[2].verify, ["vendor", "nvidia"]);
+    assert!(got.layers[0].verify.is_empty());
+    for wrong in [
+        "{ keys: [] }",
+        "{}",
+        "yes",
+        "{ keys: ['-----BEGIN PUBLIC KEY-----'] }",
+        "{ keys: [vendor], key: x }",
+    ] {
+        assert!(parse(&with(wrong)).is_err(), "{wrong}");
+    }
+    let inline = GOOD.replace(
+        "      name: extra\n",
+        "      name: extra\n      verify: { keys: [a] }\n",
+    );
+    let said = told(&inline).join("\n");
+    assert!(said.contains("`verify` is about an image"), "{said}");
+}
+
 /// A text of [`GOOD`], what it is replaced by, and what is said then.
 const MISTAKES: [(&str, &str, &str); 18] = [
     (

@@ -11,6 +11,8 @@ use crate::profile::{check_argument, is_name};
 
 /// Most layers of a release.
 const MOST_LAYERS: usize = 64;
+/// Most keys that a layer names.
+const MOST_KEYS: usize = 16;
 /// Longest uncompressed layer, bytes: more than any system partition.
 const MOST_UNPACKED: u64 = 1 << 40;
 
@@ -82,6 +84,13 @@ fn layer(layer: &Layer) -> Result<(), String> {
         if path == "/" || !clean(path) {
             return Err(format!("{:?} is not an absolute path", short(path)));
         }
+    }
+    if layer.verify.len() > MOST_KEYS || !layer.verify.iter().all(|name| is_name(name)) {
+        return Err("it asks for signatures by what are no names of keys".to_owned());
+    }
+    if !layer.resolved.is_empty() {
+        let resolved = layer.resolved.parse::<Digest>();
+        resolved.map_err(|err| err.to_string())?;
     }
     if layer.registry.is_empty() {
         return match layer.blobs.is_empty() && layer.kind == LayerKind::Manifests {

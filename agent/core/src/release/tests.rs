@@ -28,6 +28,7 @@ fn root(keys: &[(&Token, &[&str])]) -> RootDocument {
             .collect(),
         retiring: Vec::new(),
         addresses: Vec::new(),
+        images: Vec::new(),
         unprotected: false,
     }
 }
@@ -44,6 +45,8 @@ fn release(name: &str) -> Release {
             repository: "os/debian".to_owned(),
             reference: "registry.example:5000/os/debian:13".to_owned(),
             manifest: digest("a"),
+            resolved: String::new(),
+            verify: Vec::new(),
             blobs: vec![Blob {
                 digest: digest("b"),
                 diff_id: digest("c"),
@@ -310,7 +313,7 @@ fn time_hub_and_agent_must_fit() {
 fn names_are_no_paths_digests_are_digests_and_sizes_are_bounded() {
     let blob = |it: &mut Release, change: &dyn Fn(&mut Blob)| change(&mut it.layers[0].blobs[0]);
     type Change<'a> = &'a dyn Fn(&mut Release);
-    let cases: [Change<'_>; 19] = [
+    let cases: [Change<'_>; 22] = [
         &|it| it.name = "../retail".to_owned(),
         &|it| it.name = "x".repeat(64),
         &|it| it.version = "../1.0.0".to_owned(),
@@ -323,6 +326,9 @@ fn names_are_no_paths_digests_are_digests_and_sizes_are_bounded() {
         &|it| it.layers[0].repository = "../../v2/other".to_owned(),
         &|it| it.layers[0].repository = "os/debian:13".to_owned(),
         &|it| it.layers[0].manifest = "latest".to_owned(),
+        &|it| it.layers[0].resolved = "latest".to_owned(),
+        &|it| it.layers[0].verify = vec!["../key".to_owned()],
+        &|it| it.layers[0].verify = vec!["key".to_owned(); 17],
         &|it| blob(it, &|blob| blob.digest = "sha256:../../x".to_owned()),
         &|it| blob(it, &|blob| blob.diff_id = "md5:00".to_owned()),
         &|it| blob(it, &|blob| blob.size = u64::MAX),

@@ -31,6 +31,7 @@ pub(super) fn read(top: &mut Map<'_>, data: &mut UserData, reader: &mut Reader) 
     lowered(&mut map, data, reader);
     super::network::read(&mut map, data, reader);
     super::registries::read(&mut map, data, reader);
+    super::image_keys::read(&mut map, data, reader);
     map.idle(
         &[("allowInsecure", "a certificate is checked, always")],
         reader,

@@ -7,7 +7,7 @@ const HEADERS: [&str; 3] = ["#cloud-config", "#kairos-config", "#node-config"];
 
 /// What decides whom a host trusts and what runs on it: once a source has one key of a group, no
 /// later source has a say in that group. Else whoever plugs a stick in could take a host over.
-const TRUST: [(&str, &[&[&str]]); 5] = [
+const TRUST: [(&str, &[&[&str]]); 6] = [
     (
         "the hub",
         &[&["burin", "hub"], &["stylus", "site", "paletteEndpoint"]],
@@ -20,6 +20,7 @@ const TRUST: [(&str, &[&[&str]]); 5] = [
         "the authorities",
         &[&["burin", "network", "ca"], &["stylus", "site", "caCerts"]],
     ),
+    ("the image keys", &[&["burin", "image_keys"]]),
     ("the users", &[&["users"], &["stylus", "site", "users"]]),
     (
         "what runs on the host",

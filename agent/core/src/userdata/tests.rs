@@ -107,6 +107,46 @@ fn own_keys_are_read() {
 }
 
 #[test]
+fn image_keys_are_public_keys_and_the_first_source_has_them() {
+    let key = "-----BEGIN PUBLIC KEY-----\n      \
+        MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n      \
+        -----END PUBLIC KEY-----\n";
+    let text = |name: &str, images: &str, key: &str| {
+        format!(
+            "#cloud-config\nburin:\n  image_keys:\n  - name: {name}\n    images: {images}\n    \
+             key: |\n      {key}"
+        )
+    };
+    let good = text("vendor", "[r.example/vendor/, 'r.example:5000']", key);
+    let data = parse(&good).unwrap();
+    assert_eq!(data.image_keys[0].name, "vendor");
+    assert_eq!(
+        data.image_keys[0].images,
+        ["r.example/vendor", "r.example:5000"]
+    );
+    let stick = text("evil", "[]", key);
+    let merged = merge(&[&good, &stick]).unwrap();
+    assert_eq!(merged.image_keys, data.image_keys);
+    assert!(merged.warnings[0].to_string().contains("image keys"));
+    for (wrong, want) in [
+        (text("Vendor", "[]", key), "not a valid one"),
+        (
+            text("vendor", "['r.example/a:1']", key),
+            "not a place of images",
+        ),
+        (text("vendor", "[]", "AAAA\n"), "is no key"),
+        (
+            text("vendor", "[]", &key.replace("PUBLIC", "PRIVATE")),
+            "private key",
+        ),
+    ] {
+        let said = told(&wrong).join("\n");
+        assert!(said.contains(want), "{said}");
+        assert!(!said.contains("MCow"), "{said}");
+    }
+}
+
+#[test]
 fn nothing_at_all_is_fine() {
     for text in ["", "#cloud-config\n", "# only words\n"] {
         assert_eq!(parse(text), Ok(UserData::default()), "{text:?}");

@@ -54,6 +54,8 @@ fn layer(name: &str, diff_ids: &[&str]) -> Layer {
         repository: name.to_owned(),
         reference: String::new(),
         manifest: String::new(),
+        resolved: String::new(),
+        verify: Vec::new(),
         blobs: diff_ids.iter().map(blob).collect(),
         files: std::collections::BTreeMap::new(),
         inline: std::collections::BTreeMap::new(),

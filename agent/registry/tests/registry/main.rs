@@ -7,4 +7,6 @@ mod documents;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
 mod support;

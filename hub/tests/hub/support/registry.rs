@@ -106,6 +106,12 @@ impl Registry {
         name
     }
 
+    /// Serves bytes at a path below `/v2/`.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
+        let mut content = self.content.lock().unwrap();
+        content.bodies.insert(path.to_owned(), bytes.to_vec());
+    }
+
     /// How often it was asked for anything.
     pub(crate) fn requests(&self) -> usize {
         self.content.lock().unwrap().requests
