@@ -80,33 +80,24 @@ impl Report {
     fn write_facts(&self, out: &mut String) -> Result<()> {
         let facts = &self.facts;
         let (vendor, product) = (&facts.dmi.sys_vendor, &facts.dmi.product_name);
-        writeln!(
-            out,
-            "machine   {vendor} {product} {}",
-            facts.device_tree.model
-        )?;
+        let names = [vendor, product, &facts.device_tree.model];
+        match known(&names.map(String::as_str)) {
+            named if named.is_empty() => writeln!(out, "machine   of no known maker")?,
+            named => writeln!(out, "machine   {named}")?,
+        }
         let cpu = &facts.cpu;
         writeln!(out, "cpu       {}, {} cores", cpu.model, cpu.cores)?;
         writeln!(out, "memory    {}", gigabytes(facts.memory))?;
         for disk in &facts.disks {
             let kind = if disk.rotational { "rotating" } else { "ssd" };
-            writeln!(
-                out,
-                "disk      {} {} {} {kind} {} {}",
-                disk.name,
-                gigabytes(disk.size),
-                disk.bus.name(),
-                disk.model,
-                disk.serial
-            )?;
+            let (name, size, bus) = (&disk.name, gigabytes(disk.size), disk.bus.name());
+            let words = [name.as_str(), &size, bus, kind, &disk.model, &disk.serial];
+            writeln!(out, "disk      {}", known(&words))?;
         }
         for link in &facts.links {
             let state = if link.carrier { "up" } else { "no carrier" };
-            writeln!(
-                out,
-                "link      {} {} {} {state}",
-                link.name, link.mac, link.driver
-            )?;
+            let words = [link.name.as_str(), &link.mac, &link.driver, state];
+            writeln!(out, "link      {}", known(&words))?;
         }
         Ok(())
     }
@@ -135,6 +126,12 @@ impl Report {
     }
 }
 
+/// The words that say something.
+fn known(words: &[&str]) -> String {
+    let words: Vec<&str> = words.iter().copied().filter(|it| !it.is_empty()).collect();
+    words.join(" ")
+}
+
 fn gigabytes(bytes: u64) -> String {
     format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10)
 }
@@ -151,6 +148,7 @@ mod tests {
         assert!(report.is_blocked());
         let text = report.text().unwrap();
         assert!(text.contains("draws and keeps its own ID"), "{text}");
+        assert!(text.contains("\nmachine   of no known maker\n"), "{text}");
         for name in checks::NAMES {
             assert!(text.contains(&format!(" {name}: ")), "{name} in {text}");
         }

@@ -192,7 +192,11 @@ fn gb(bytes: u64) -> String {
 }
 
 fn show(disk: &Disk) -> String {
-    format!("{} on {} ({})", gb(disk.size), disk.name, disk.model)
+    let place = format!("{} on {}", gb(disk.size), disk.name);
+    match disk.model.as_str() {
+        "" => place,
+        model => format!("{place} ({model})"),
+    }
 }
 
 fn disk_size(disks: &[&Disk], need: &Requirements) -> Finding {

@@ -1,7 +1,8 @@
-//! The hub's program. It belongs to another package, so cargo does not build it for these tests.
+//! The hub's program, and a hub that runs. It belongs to another package, so cargo does not build it for these tests.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// Where the hub's program lies. After a build of all tests that is all there is to know; in a run of
@@ -31,4 +32,22 @@ pub(crate) fn program() -> &'static Path {
         assert!(built.success(), "burin-hub does not build");
         profile.join("burin-hub")
     })
+}
+
+/// Starts a hub that hosts call each second. Where it listens, once it does.
+pub(crate) fn serve(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
+    let mut child = Command::new(program())
+        .args(["--json", "--data"])
+        .arg(data)
+        .args(["serve", "--interval", "1", "--listen", listen])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    (child, ready["listen"].as_str().unwrap().to_owned())
 }

@@ -1,8 +1,7 @@
 //! A real hub, a host that does nothing but talk, and its clock.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::program::program;
+use crate::program::{program, serve};
 
 /// Far above what anything here takes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -167,23 +166,6 @@ pub(crate) fn run(data: &Path, arguments: &[&str]) -> Vec<u8> {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {error}");
     output.stdout
-}
-
-fn serve(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
-    let mut child = Command::new(program())
-        .args(["--json", "--data"])
-        .arg(data)
-        .args(["serve", "--interval", "1", "--listen", listen])
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    out.read_line(&mut line).unwrap();
-    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-    (child, ready["listen"].as_str().unwrap().to_owned())
 }
 
 /// Of every host that says nothing else.

@@ -1,8 +1,7 @@
 //! A hub, the keys beside it, and its database in anybody's hands.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 
 use burin_api::dsse::{Envelope, PublicKey};
 use burin_api::release::Statement;
@@ -10,7 +9,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::program::program;
+use crate::program::{program, serve};
 
 /// Every row of a database.
 #[derive(Debug, Clone)]
@@ -188,22 +187,8 @@ impl Site {
     }
 
     pub(crate) fn start_again(&mut self) {
-        let mut child = Command::new(program())
-            .args(["--json", "--data"])
-            .arg(self.data.path())
-            .args(["serve", "--interval", "1", "--listen", &self.listen])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        ready["listen"]
-            .as_str()
-            .unwrap()
-            .clone_into(&mut self.listen);
+        let (child, listen) = serve(self.data.path(), &self.listen, &[]);
+        self.listen = listen;
         self.child = Some(child);
     }
 
