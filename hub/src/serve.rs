@@ -26,6 +26,7 @@ use crate::people::code::SeedKey;
 use crate::people::guard::Guard;
 use crate::people::oidc::Provider;
 use crate::people::{Permission, Role, password};
+use crate::refusals::Refusals;
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
@@ -184,6 +185,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         nonces: Nonces::beside(&db, &keys)?,
         keys,
         heartbeats: Heartbeats::start(db.clone()),
+        refusals: Refusals::start(db.clone()),
         census: Census::default(),
         limits: Limits::new(args.interval),
         oidc: Provider::of(&args.people.oidc, &url)?,

@@ -12,6 +12,7 @@ use crate::limit::Limits;
 use crate::nonce::Nonces;
 use crate::people::code::SeedKey;
 use crate::people::oidc::Provider;
+use crate::refusals::Refusals;
 use crate::vault::Vault;
 
 /// Settings of `serve` that requests need.
@@ -40,6 +41,8 @@ pub(crate) struct Hub {
     pub(crate) keys: HubKeys,
     pub(crate) nonces: Nonces,
     pub(crate) heartbeats: Heartbeats,
+    /// Writes down who was turned away.
+    pub(crate) refusals: Refusals,
     pub(crate) census: Census,
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,

@@ -11,6 +11,7 @@ use super::auth::{Actor, Caller};
 use super::problem::Problem;
 use super::types::{HubInfo, LoginAnswer, LoginRequest, PasswordRequest};
 use super::{Body, read};
+use crate::codes::ProblemCode;
 use crate::db::accounts;
 use crate::people::guard::cookie;
 use crate::people::{Stage, login};
@@ -36,7 +37,7 @@ pub(crate) async fn log_in(
     if opened.stage == Stage::Code {
         let code = asked.code.ok_or_else(|| {
             let detail = "this account has one-time codes; send `code` with the login";
-            Problem::new(StatusCode::UNAUTHORIZED, "code_needed", detail)
+            Problem::new(StatusCode::UNAUTHORIZED, ProblemCode::CodeNeeded, detail)
         })?;
         let half = sha256(opened.bearer.reveal().as_bytes());
         opened = login::enter_code(&hub, ip, name, &half, code.reveal()).await?;

@@ -16,6 +16,7 @@ pub(crate) mod preauths;
 pub(crate) mod problem;
 pub(crate) mod profiles;
 mod projects;
+pub(crate) mod refusals;
 pub(crate) mod registries;
 mod releases;
 pub(crate) mod tokens;
@@ -85,6 +86,7 @@ fn sight(routes: Routes) -> Routes {
         .add("GET", "/api/v1/hosts/{host}", get(hosts::show))
         .add("GET", "/api/v1/events", get(events::list))
         .add("GET", "/api/v1/projects", get(projects::list))
+        .add("GET", "/api/v1/refusals", get(refusals::list))
 }
 
 fn operation(routes: Routes) -> Routes {

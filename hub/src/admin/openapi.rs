@@ -6,7 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
     audit, claims, credentials, events, hosts, hub, isos, keys, kubeconfigs, people, preauths,
-    profiles, projects, registries, releases, tokens,
+    profiles, projects, refusals, registries, releases, tokens,
 };
 
 #[derive(Debug, OpenApi)]
@@ -50,6 +50,7 @@ use super::{
         hosts::label,
         kubeconfigs::show,
         events::list,
+        refusals::list,
         keys::list,
         keys::create,
         keys::revoke,

@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::codes::ProblemCode;
+
 /// What went wrong, for programs and people.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Problem {
@@ -20,9 +22,9 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
         Self {
-            code: code.to_owned(),
+            code: code.name().to_owned(),
             title: status.canonical_reason().unwrap_or("error").to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
@@ -32,16 +34,20 @@ impl Problem {
 
     /// The request itself is wrong.
     pub(crate) fn bad_input(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_input", detail)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            ProblemCode::BadInput,
+            detail,
+        )
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+        Self::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, detail)
     }
 
     /// The request is right, but the state of the hub forbids it.
     pub(crate) fn refused(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "refused", detail)
+        Self::new(StatusCode::CONFLICT, ProblemCode::Refused, detail)
     }
 
     pub(crate) fn with_errors(mut self, errors: Vec<String>) -> Self {
@@ -81,7 +87,11 @@ impl From<anyhow::Error> for Problem {
         }
         tracing::error!("an admin's request failed: {err:#}");
         let detail = "the hub could not do it; its log says why";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ProblemCode::Internal,
+            detail,
+        )
     }
 }
 
@@ -90,7 +100,7 @@ impl From<sqlx::Error> for Problem {
         if crate::db::passes(&err) {
             tracing::warn!("an admin's request found the database busy: {err}");
             let detail = "the hub's database is busy or away; try again";
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::Busy, detail);
         }
         anyhow::Error::from(err)
             .context("using the database")

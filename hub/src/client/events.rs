@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
+use crate::admin::refusals::RefusalInfo;
 use crate::admin::types::{EventInfo, Page};
 
 #[derive(Debug, Subcommand)]
@@ -20,6 +21,9 @@ pub(crate) enum EventCommand {
         #[arg(long, default_value_t = 0)]
         after: i64,
     },
+    /// List the hosts that were turned away, and what they were told; the newest first.
+    #[command(after_help = "Example:\n  burin-hub --data ./hub event refused")]
+    Refused,
 }
 
 pub(super) async fn run(
@@ -27,7 +31,32 @@ pub(super) async fn run(
     command: EventCommand,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let EventCommand::List { host, after } = command;
+    match command {
+        EventCommand::List { host, after } => list(client, &host, after, output).await,
+        EventCommand::Refused => refused(client, output).await,
+    }
+}
+
+async fn refused(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let refusals: Vec<RefusalInfo> = client.get("/api/v1/refusals").await?;
+    output.show(&refusals, |refusals| {
+        let row = |it: &RefusalInfo| {
+            vec![
+                time(it.last_at),
+                it.times.to_string(),
+                it.code.clone(),
+                it.address.clone(),
+                it.said.clone(),
+                it.message.clone(),
+            ]
+        };
+        let rows: Vec<_> = refusals.iter().map(row).collect();
+        let head = ["LAST", "TIMES", "CODE", "FROM", "WHO", "MESSAGE"];
+        table(&head, &rows)
+    })
+}
+
+async fn list(client: &Client, host: &str, after: i64, output: &mut Output) -> Result<(), Failure> {
     let mut events: Vec<EventInfo> = Vec::new();
     let mut after = after.to_string();
     loop {

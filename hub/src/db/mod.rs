@@ -47,6 +47,7 @@ pub(crate) mod preauths;
 pub(crate) mod profiles;
 pub(crate) mod projects;
 pub(crate) mod recovery;
+pub(crate) mod refusals;
 pub(crate) mod registries;
 pub(crate) mod releases;
 pub(crate) mod search;

@@ -104,6 +104,11 @@ impl<'a> Caller<'a> {
         self.uid.is_none()
     }
 
+    /// uid of the host that has this key; empty at its first call.
+    pub(super) fn known_uid(&self) -> &str {
+        self.uid.as_deref().unwrap_or_default()
+    }
+
     pub(super) async fn judge(
         &mut self,
         conn: &mut Connection,

@@ -14,6 +14,7 @@ use super::caller::{self, Caller};
 use super::refusal::Refused;
 use super::said;
 use crate::clock;
+use crate::codes::HostCode;
 use crate::db::{from_json, pending, tokens};
 use crate::registration::challenge;
 use crate::state::Hub;
@@ -30,11 +31,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub(super) async fn answer(
     hub: &Hub,
     ip: IpAddr,
-    envelope: Envelope,
+    envelope: &Envelope,
 ) -> Result<EnrollAnswer, Refused> {
     let now = clock::now_ms();
     super::door(hub, ip, now)?;
-    let enroll: Enroll = said::peeked(&envelope)?;
+    let enroll: Enroll = said::peeked(envelope)?;
     check_form(&enroll)?;
     hub.nonces.check(&enroll.nonce, now)?;
     // Before the one writer is taken: a forged request shall cost nobody else anything.
@@ -50,7 +51,7 @@ pub(super) async fn answer(
     let token = match &enroll.token_id {
         Some(id) => Some(tokens::get(&mut tx, id).await?.ok_or_else(|| {
             let message = format!("the hub knows no token {id}; make a new one");
-            Refused::new(StatusCode::FORBIDDEN, "token_unknown", message)
+            Refused::new(StatusCode::FORBIDDEN, HostCode::TokenUnknown, message)
         })?),
         None => None,
     };
@@ -60,7 +61,7 @@ pub(super) async fn answer(
         .transpose()?;
     let mut signers = vec![&enroll.public_key];
     signers.extend(&token_key);
-    let enroll: Enroll = said::opened(&envelope, &signers).inspect_err(|refused| {
+    let enroll: Enroll = said::opened(envelope, &signers).inspect_err(|refused| {
         // Somebody knows the public id of a token, and not its seed.
         let id = token.as_ref().map_or("", |token| token.id.as_str());
         tracing::warn!(token = id, from = %ip, "a host was refused: {}", refused.body.message);
@@ -71,7 +72,8 @@ pub(super) async fn answer(
     pending::forget_expired(&mut tx, now - EXPIRED_KEPT).await?;
     let mut caller = Caller::new(&enroll, token.as_ref(), ip.to_canonical(), now)?;
     let verdict = caller.judge(&mut tx, hub.settings.replace_after).await?;
-    let answer = caller.carry_out(&mut tx, verdict, &hub.vault).await?;
+    let answer = caller.carry_out(&mut tx, verdict, &hub.vault).await;
+    let answer = answer.map_err(|refused| refused.of(caller.known_uid()))?;
     tx.commit().await?;
     let news_for_others = caller.is_new() || matches!(answer, EnrollAnswer::Accepted { .. });
     let print = caller.thumbprint;

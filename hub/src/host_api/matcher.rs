@@ -9,6 +9,7 @@ use burin_api::host::Evidence;
 use super::admission::{By, Matched};
 use super::caller::Caller;
 use super::refusal::Refused;
+use crate::codes::HostCode;
 use crate::db::preauths::{PreauthRow, Said};
 use crate::db::tokens::TokenRow;
 use crate::db::{Connection, claims, from_json, preauths, to_json, tokens};
@@ -136,7 +137,7 @@ impl Caller<'_> {
         );
         Err(Refused::new(
             StatusCode::FORBIDDEN,
-            "token_network",
+            HostCode::TokenNetwork,
             message,
         ))
     }
@@ -147,17 +148,17 @@ fn over(token: &TokenRow, now: i64) -> Refused {
     let id = &token.id;
     let (code, message) = if token.revoked_at.is_some() {
         (
-            "token_revoked",
+            HostCode::TokenRevoked,
             format!("token {id} was revoked; make a new one"),
         )
     } else if token.expires_at <= now {
         (
-            "token_expired",
+            HostCode::TokenExpired,
             format!("token {id} has expired; make a new one"),
         )
     } else {
         (
-            "token_used",
+            HostCode::TokenUsed,
             format!(
                 "token {id} has no use left (of {}); make a new one",
                 token.uses

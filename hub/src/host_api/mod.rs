@@ -25,7 +25,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use burin_api::answer::Answer;
 use burin_api::dsse::{Envelope, MAX_ANSWER, MAX_REQUEST, Payload};
+use burin_api::message::Refusal;
 
+use crate::codes::HostCode;
+use crate::refusals::Noted;
 use crate::routes::{Access, Routes};
 use crate::state::Hub;
 pub(crate) use admission::same_machine;
@@ -49,33 +52,73 @@ pub(crate) fn routes() -> Routes {
 type Caller = ConnectInfo<SocketAddr>;
 
 async fn hello_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
-    let result = async { hello::answer(&hub, from.0.ip(), &body(request).await?) }.await;
+    let ip = from.0.ip();
+    let result = async { hello::answer(&hub, ip, &body(request).await?) }.await;
+    let result = result.inspect_err(|refused| note(&hub, ip, String::new(), refused));
     // It echoes the host's nonce instead.
     reply(&hub, String::new(), result)
 }
 
 async fn enroll_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
-    let (digest, asked) = asked(request).await;
-    let result = async { enroll::answer(&hub, from.0.ip(), asked?).await }.await;
+    let ip = from.0.ip();
+    let (digest, asked) = match envelope(request).await {
+        Ok(asked) => asked,
+        Err(refused) => return turn_away(&hub, ip, refused),
+    };
+    let result = enroll::answer(&hub, ip, &asked).await;
+    let result = result.inspect_err(|refused| note(&hub, ip, said::of_enroll(&asked), refused));
     reply(&hub, digest, result)
 }
 
-async fn rekey_route(State(hub): State<Arc<Hub>>, request: Request) -> Response {
-    let (digest, asked) = asked(request).await;
-    let result = async { rekey::answer(&hub, asked?).await }.await;
+async fn rekey_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
+    let ip = from.0.ip();
+    let (digest, asked) = match envelope(request).await {
+        Ok(asked) => asked,
+        Err(refused) => return turn_away(&hub, ip, refused),
+    };
+    let result = rekey::answer(&hub, &asked).await;
+    let result = result.inspect_err(|refused| note(&hub, ip, said::of_rekey(&asked), refused));
     reply(&hub, digest, result)
 }
 
 async fn session_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
-    let (digest, asked) = asked(request).await;
-    let result = async { session::answer(&hub, from.0.ip(), asked?).await }.await;
+    let ip = from.0.ip();
+    let (digest, asked) = match envelope(request).await {
+        Ok(asked) => asked,
+        Err(refused) => return turn_away(&hub, ip, refused),
+    };
+    let result = session::answer(&hub, ip, &asked).await;
+    let result = result.inspect_err(|refused| note(&hub, ip, said::of_session(&asked), refused));
     reply(&hub, digest, result)
 }
 
 async fn sync_route(State(hub): State<Arc<Hub>>, from: Caller, request: Request) -> Response {
-    let (digest, asked) = asked(request).await;
-    let result = async { sync::answer(&hub, from.0.ip(), asked?).await }.await;
+    let ip = from.0.ip();
+    let (digest, asked) = match envelope(request).await {
+        Ok(asked) => asked,
+        Err(refused) => return turn_away(&hub, ip, refused),
+    };
+    let result = sync::answer(&hub, ip, &asked).await;
+    let result = result.inspect_err(|refused| note(&hub, ip, String::new(), refused));
     reply(&hub, digest, result)
+}
+
+/// For a request that is none.
+fn turn_away(hub: &Hub, ip: IpAddr, refused: Refused) -> Response {
+    note(hub, ip, String::new(), &refused);
+    reply::<Refusal>(hub, String::new(), Err(refused))
+}
+
+/// Puts a refusal on the list that people see.
+fn note(hub: &Hub, ip: IpAddr, said: String, refused: &Refused) {
+    hub.refusals.note(Noted {
+        code: refused.code.name(),
+        message: refused.body.message.clone(),
+        address: crate::limit::caller(ip),
+        host_uid: refused.about.clone(),
+        said,
+        retry_after: refused.body.retry_after,
+    });
 }
 
 async fn body(request: Request) -> Result<Vec<u8>, Refused> {
@@ -84,23 +127,16 @@ async fn body(request: Request) -> Result<Vec<u8>, Refused> {
         .await
         .map_err(|_| {
             let message = format!("the body took longer than {} s", SLOWEST_BODY.as_secs());
-            Refused::new(StatusCode::REQUEST_TIMEOUT, "bad_request", message).after(5)
+            Refused::new(StatusCode::REQUEST_TIMEOUT, HostCode::BadRequest, message).after(5)
         })?
         .map_err(|_| {
             let message = format!("the body is longer than {MAX_REQUEST} bytes, or broke off");
-            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
+            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, HostCode::BadRequest, message)
         })?;
     Ok(bytes.to_vec())
 }
 
 /// What a host asks, and the digest that its answer has to name.
-async fn asked(request: Request) -> (String, Result<Envelope, Refused>) {
-    match envelope(request).await {
-        Ok((digest, envelope)) => (digest, Ok(envelope)),
-        Err(refused) => (String::new(), Err(refused)),
-    }
-}
-
 async fn envelope(request: Request) -> Result<(String, Envelope), Refused> {
     let envelope: Envelope = serde_json::from_slice(&body(request).await?)
         .map_err(|err| Refused::bad_request(format!("the body is not a DSSE envelope: {err}")))?;

@@ -8,19 +8,20 @@ use super::refusal::Refused;
 use super::said;
 use super::session::admitted;
 use crate::clock;
-use crate::db::hosts::{self, KeyRow};
+use crate::codes::HostCode;
+use crate::db::hosts::{self, HostRow, KeyRow};
 use crate::db::{Connection, audit, from_json, machines, sessions, to_json};
 use crate::state::Hub;
 
-pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer, Refused> {
+pub(super) async fn answer(hub: &Hub, envelope: &Envelope) -> Result<RekeyAnswer, Refused> {
     let now = clock::now_ms();
-    let asked: Rekey = said::peeked(&envelope)?;
+    let asked: Rekey = said::peeked(envelope)?;
     hub.nonces.check(&asked.nonce, now)?;
     if !matches!(asked.public_key, PublicKey::EcdsaP256(_)) {
         return Err(Refused::bad_request("the identity key must be ECDSA P-256"));
     }
     // Before the one writer is taken: a forged request shall cost nobody else anything.
-    let asked: Rekey = said::opened(&envelope, &[&asked.public_key])?;
+    let asked: Rekey = said::opened(envelope, &[&asked.public_key])?;
     let thumbprint = asked
         .public_key
         .thumbprint()
@@ -28,24 +29,22 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer,
     let mut tx = hub.db.begin().await?;
     let unknown = || {
         let message = format!("the hub knows no host {}; enroll again", asked.host_uid);
-        Refused::new(StatusCode::FORBIDDEN, "host_unknown", message).after(0)
+        Refused::new(StatusCode::FORBIDDEN, HostCode::HostUnknown, message).after(0)
     };
     let uid = asked.host_uid.as_str();
     let host = hosts::get(&mut tx, uid).await?.ok_or_else(unknown)?;
     let key = hosts::active_key(&mut tx, uid).await?.ok_or_else(unknown)?;
     if key.thumbprint != thumbprint {
         let old: PublicKey = from_json(&key.public_key)?;
-        said::opened::<Rekey>(&envelope, &[&old, &asked.public_key])?;
+        said::opened::<Rekey>(envelope, &[&old, &asked.public_key])?;
     }
     hub.nonces.spend(&hub.db, &asked.nonce, now).await??;
     hub.limits
         .session
         .take(uid, now)
         .map_err(Refused::limited)?;
-    admitted(&host.state)?;
-    if key.thumbprint != thumbprint {
-        not_copied(&mut tx, uid).await?;
-    }
+    let may = may_change(&mut tx, &host, key.thumbprint != thumbprint).await;
+    may.map_err(|refused| refused.of(uid))?;
     let answer = RekeyAnswer {
         host_uid: uid.to_owned(),
         thumbprint: thumbprint.clone(),
@@ -56,7 +55,11 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer,
     }
     if hosts::key(&mut tx, &thumbprint).await?.is_some() {
         let message = "this key was used before; make a new one";
-        return Err(Refused::new(StatusCode::CONFLICT, "key_used", message));
+        return Err(Refused::new(
+            StatusCode::CONFLICT,
+            HostCode::KeyUsed,
+            message,
+        ));
     }
     hosts::replace_keys(&mut tx, uid).await?;
     sessions::end_all(&mut tx, uid, now).await?;
@@ -73,14 +76,15 @@ pub(super) async fn answer(hub: &Hub, envelope: Envelope) -> Result<RekeyAnswer,
     Ok(answer)
 }
 
-/// The copy has the key, too, and could lock the host out.
-async fn not_copied(conn: &mut Connection, uid: &str) -> Result<(), Refused> {
-    if machines::chosen(conn, uid).await?.is_none() {
+/// Where a key was copied the copy has it, too, and could lock the host out with a new one.
+async fn may_change(conn: &mut Connection, host: &HostRow, is_new: bool) -> Result<(), Refused> {
+    admitted(&host.state)?;
+    if !is_new || machines::chosen(conn, &host.uid).await?.is_none() {
         return Ok(());
     }
     let message = "the key of this host was copied, so it cannot prove who changes it; install the \
                    host anew to give it another one";
-    Err(Refused::new(StatusCode::FORBIDDEN, "quarantined", message).after(900))
+    Err(Refused::new(StatusCode::FORBIDDEN, HostCode::Quarantined, message).after(900))
 }
 
 fn action(asked: &str) -> String {

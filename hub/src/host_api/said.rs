@@ -2,6 +2,7 @@
 //! an error stands on pages, terminals and in logs later, and one database keeps no NUL.
 
 use burin_api::dsse::{Envelope, Payload, PublicKey};
+use burin_api::message::{Enroll, OpenSession, Rekey};
 use burin_core::display::disturbs;
 use serde_json::Value;
 
@@ -19,6 +20,36 @@ pub(super) fn opened<T: Payload>(envelope: &Envelope, keys: &[&PublicKey]) -> Re
         .open(keys)
         .map_err(|err| Refused::signature(&err))?;
     washed(body)
+}
+
+/// What a machine that asks to be let in says of itself, for people; none of it is proven.
+pub(super) fn of_enroll(envelope: &Envelope) -> String {
+    peeked::<Enroll>(envelope).map_or_else(
+        |_| String::new(),
+        |asked| {
+            let it = &asked.evidence;
+            let parts = [&asked.host_id, &it.vendor, &it.product, &it.serial];
+            joined(parts.map(String::as_str))
+        },
+    )
+}
+
+/// As [`of_enroll`], of one that opens a session.
+pub(super) fn of_session(envelope: &Envelope) -> String {
+    peeked::<OpenSession>(envelope).map_or_else(
+        |_| String::new(),
+        |asked| joined([asked.host_uid.as_str(), asked.machine.as_str()]),
+    )
+}
+
+/// As [`of_enroll`], of one that changes its key.
+pub(super) fn of_rekey(envelope: &Envelope) -> String {
+    peeked::<Rekey>(envelope).map_or_else(|_| String::new(), |asked| asked.host_uid)
+}
+
+fn joined<const N: usize>(parts: [&str; N]) -> String {
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(" ")
 }
 
 /// Refuses a text that is empty, longer than its limit in bytes, or not printable.

@@ -10,6 +10,7 @@ use burin_seal::PublicKey as SealingKey;
 use super::refusal::Refused;
 use super::said;
 use crate::clock;
+use crate::codes::HostCode;
 use crate::db::hosts::KeyRow;
 use crate::db::machines::{self, MachineRow};
 use crate::db::sessions::{self, SessionRow};
@@ -24,10 +25,10 @@ const LONGEST_NAME: usize = 256;
 pub(super) async fn answer(
     hub: &Hub,
     ip: IpAddr,
-    envelope: Envelope,
+    envelope: &Envelope,
 ) -> Result<SessionAnswer, Refused> {
     let now = clock::now_ms();
-    let asked: OpenSession = said::peeked(&envelope)?;
+    let asked: OpenSession = said::peeked(envelope)?;
     check_form(&asked)?;
     hub.nonces.check(&asked.nonce, now)?;
     if !matches!(asked.session_key, PublicKey::Ed25519(_)) {
@@ -35,13 +36,25 @@ pub(super) async fn answer(
     }
     // Before the one writer is taken: a forged request shall cost nobody else anything.
     let mut conn = hub.db.reader().acquire().await?;
-    signer(&mut conn, &envelope, &asked).await?;
+    signer(&mut conn, envelope, &asked).await?;
     drop(conn);
     if let Some(Err(err)) = asked.sealing_key.as_deref().map(str::parse::<SealingKey>) {
         return Err(Refused::bad_request(err.to_string()));
     }
+    let done = begin(hub, ip, envelope, &asked).await;
+    done.map_err(|refused| refused.of(&asked.host_uid))
+}
+
+/// The session of a request that the host's key signed.
+async fn begin(
+    hub: &Hub,
+    ip: IpAddr,
+    envelope: &Envelope,
+    asked: &OpenSession,
+) -> Result<SessionAnswer, Refused> {
+    let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
-    let key = signer(&mut tx, &envelope, &asked).await?;
+    let key = signer(&mut tx, envelope, asked).await?;
     let host = hosts::get(&mut tx, &asked.host_uid)
         .await?
         .ok_or_else(|| unknown(&asked.host_uid))?;
@@ -53,20 +66,20 @@ pub(super) async fn answer(
         .map_err(Refused::limited)?;
     if let Err(refused) = admitted(&host.state) {
         if host.state == "quarantined" {
-            machines::note(&mut tx, &machine(&asked, ip, now)).await?;
+            machines::note(&mut tx, &machine(asked, ip, now)).await?;
             tx.commit().await?;
         }
         return Err(refused);
     }
-    machines::note(&mut tx, &machine(&asked, ip, now)).await?;
+    machines::note(&mut tx, &machine(asked, ip, now)).await?;
     let chosen = machines::chosen(&mut tx, &host.uid).await?;
     if chosen.is_some_and(|hardware| hardware != asked.hardware_digest) {
         tx.commit().await?;
         return Err(other_machine());
     }
 
-    ask_if_old(hub, &mut tx, &asked, now).await?;
-    let row = row(&asked, key.thumbprint, now)?;
+    ask_if_old(hub, &mut tx, asked, now).await?;
+    let row = row(asked, key.thumbprint, now)?;
     let before = sessions::newest(&mut tx, &host.uid).await?;
     if takes_turns(&before, &row) {
         let reason = "two machines take turns with one key";
@@ -118,7 +131,7 @@ async fn signer(
 
 fn unknown(uid: &str) -> Refused {
     let message = format!("the hub knows no host {uid}; enroll again");
-    Refused::new(StatusCode::FORBIDDEN, "host_unknown", message).after(0)
+    Refused::new(StatusCode::FORBIDDEN, HostCode::HostUnknown, message).after(0)
 }
 
 /// What is kept of a session is short.
@@ -140,8 +153,11 @@ pub(super) fn admitted(state: &str) -> Result<(), Refused> {
     let (code, message) = match state {
         "accepted" => return Ok(()),
         "quarantined" => return Err(quarantined()),
-        "revoked" | "retired" => ("revoked", "an admin revoked or retired this host"),
-        _ => ("not_accepted", "this host is not accepted; enroll again"),
+        "revoked" | "retired" => (HostCode::Revoked, "an admin revoked or retired this host"),
+        _ => (
+            HostCode::NotAccepted,
+            "this host is not accepted; enroll again",
+        ),
     };
     Err(Refused::new(StatusCode::FORBIDDEN, code, message))
 }
@@ -149,7 +165,7 @@ pub(super) fn admitted(state: &str) -> Result<(), Refused> {
 fn quarantined() -> Refused {
     Refused::new(
         StatusCode::FORBIDDEN,
-        "quarantined",
+        HostCode::Quarantined,
         "two machines with different hardware use this host's key; look at it in the hub",
     )
     // Once it is released, it shall be back within a minute.
@@ -159,7 +175,7 @@ fn quarantined() -> Refused {
 fn other_machine() -> Refused {
     Refused::new(
         StatusCode::FORBIDDEN,
-        "quarantined",
+        HostCode::Quarantined,
         "this disk is a copy: its key belongs to another machine now; install this machine anew from \
          an empty disk, or choose it in the hub",
     )

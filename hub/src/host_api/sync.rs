@@ -15,6 +15,7 @@ use super::said;
 use super::secrets;
 use super::session::admitted;
 use crate::clock;
+use crate::codes::HostCode;
 use crate::db::hosts::HostRow;
 use crate::db::live::LiveRow;
 use crate::db::sessions::{self, SessionRow};
@@ -34,21 +35,34 @@ const EVENT_BYTES: usize = 16 * 1024;
 pub(super) async fn answer(
     hub: &Hub,
     ip: IpAddr,
-    envelope: Envelope,
+    envelope: &Envelope,
 ) -> Result<SyncAnswer, Refused> {
     let now = clock::now_ms();
-    let asked: Sync = said::peeked(&envelope)?;
-    let changed = hub.changed.subscribe();
+    let asked: Sync = said::peeked(envelope)?;
     let mut conn = hub.db.reader().acquire().await?;
     let session = sessions::get(&mut conn, &asked.session)
         .await?
         .filter(|session| session.ended_at.is_none() && session.expires_at > now)
         .ok_or_else(Refused::session_unknown)?;
     let key: PublicKey = from_json(&session.public_key)?;
-    let asked: Sync = said::opened(&envelope, &[&key])?;
+    let asked: Sync = said::opened(envelope, &[&key])?;
+    drop(conn);
+    let done = proven(hub, ip, &asked, &session).await;
+    done.map_err(|refused| refused.of(&session.host_uid))
+}
+
+/// The answer to a sync that the session's key signed.
+async fn proven(
+    hub: &Hub,
+    ip: IpAddr,
+    asked: &Sync,
+    session: &SessionRow,
+) -> Result<SyncAnswer, Refused> {
+    let now = clock::now_ms();
+    let changed = hub.changed.subscribe();
     if i64::try_from(asked.sequence).is_ok_and(|number| number <= session.sequence) {
         // Before it is counted: whoever has an old message must not use up what the host may send.
-        return Err(replayed(&asked, &session));
+        return Err(replayed(asked, session));
     }
     if let Some(etag) = &asked.etag {
         said::check(&[("etag", etag, 128)])?;
@@ -57,21 +71,22 @@ pub(super) async fn answer(
         .sync
         .take(&session.host_uid, now)
         .map_err(Refused::limited)?;
+    let mut conn = hub.db.reader().acquire().await?;
     let host = hosts::get(&mut conn, &session.host_uid)
         .await?
         .ok_or_else(Refused::session_unknown)?;
     // The writer is waited for below, and reading needs the connection meanwhile.
     drop(conn);
     admitted(&host.state)?;
-    secrets::check(&asked)?;
-    let live = live_row(&asked, &session, ip, now)?;
-    keep(hub, &host, &session, &asked, live).await?;
+    secrets::check(asked)?;
+    let live = live_row(asked, session, ip, now)?;
+    keep(hub, &host, session, asked, live).await?;
     let stored = asked.events.iter().map(|event| event.sequence).max();
 
-    let target = wait_for_change(hub, &host, &asked, changed).await?;
+    let target = wait_for_change(hub, &host, asked, changed).await?;
     let etag = target.as_ref().map(|target| target.etag.clone());
     let held = asked.secrets.as_deref();
-    let secrets = secrets::news(hub, &session, target.as_ref(), held).await?;
+    let secrets = secrets::news(hub, session, target.as_ref(), held).await?;
     let mut desired = None;
     if let Some(target) = target.filter(|target| asked.etag.as_ref() != Some(&target.etag)) {
         let mut conn = hub.db.reader().acquire().await?;
@@ -133,7 +148,7 @@ fn replayed(asked: &Sync, session: &SessionRow) -> Refused {
         "sequence {} was used before (the newest is {}); open a new session",
         asked.sequence, session.sequence
     );
-    Refused::new(StatusCode::CONFLICT, "sequence", message).after(0)
+    Refused::new(StatusCode::CONFLICT, HostCode::Sequence, message).after(0)
 }
 
 /// Id and JSON of each event.

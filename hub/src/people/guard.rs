@@ -16,6 +16,7 @@ use super::{Actor, Permission, Role, Stage};
 use crate::admin::auth::same;
 use crate::admin::problem::Problem;
 use crate::clock;
+use crate::codes::ProblemCode;
 use crate::db::{accounts, projects};
 use crate::routes::{Access, Route};
 use crate::secret::sha256;
@@ -76,7 +77,8 @@ pub(crate) async fn guard(
 ) -> Response {
     let Some(access) = guard.access(path.as_str(), request.method()) else {
         let detail = format!("{} is not answered here", request.method());
-        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail).into_response();
+        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, ProblemCode::Method, detail)
+            .into_response();
     };
     let (permission, is_page) = match access {
         Access::Open => return next.run(request).await,
@@ -94,7 +96,7 @@ pub(crate) async fn guard(
     } else if !actor.roles.may(permission) {
         let role = actor.roles.shown();
         let detail = format!("the role {role} may not do this; ask an admin of the hub");
-        Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response()
+        Problem::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail).into_response()
     } else {
         match meant(request, &actor, sent, is_page).await {
             Ok(mut request) => {
@@ -139,7 +141,7 @@ async fn meant(
         .await
         .map_err(|_| {
             let detail = format!("a form may have at most {LONGEST_FORM} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::TooLarge, detail)
         })?;
     let field = form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf");
     if !field.is_some_and(|(_, token)| same(&token, &actor.csrf)) {
@@ -151,7 +153,7 @@ async fn meant(
 fn foreign() -> Problem {
     let detail = "the form is not of this login; load the page again, or send the login's token \
                   in X-CSRF-Token";
-    Problem::new(StatusCode::FORBIDDEN, "csrf", detail)
+    Problem::new(StatusCode::FORBIDDEN, ProblemCode::Csrf, detail)
 }
 
 /// Whether a browser says that another site made this request.
@@ -163,7 +165,8 @@ pub(crate) fn is_foreign(headers: &HeaderMap) -> bool {
 
 fn unknown_caller() -> Response {
     let detail = "log in at /api/v1/login, or send an API key as bearer";
-    let mut answer = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
+    let mut answer =
+        Problem::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, detail).into_response();
     let ask = axum::http::HeaderValue::from_static("Bearer");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
     answer
@@ -189,17 +192,17 @@ fn unfinished(stage: Stage, is_page: bool) -> Response {
     let (page, code, detail) = match stage {
         Stage::Enroll => (
             "/account/codes",
-            "codes_required",
+            ProblemCode::CodesRequired,
             "this hub asks admins for one-time codes: log in with a browser and set them up",
         ),
         Stage::Code => (
             "/login/code",
-            "code_needed",
+            ProblemCode::CodeNeeded,
             "this account has one-time codes; send `code` with the login",
         ),
         Stage::Password | Stage::Whole => (
             "/password",
-            "password_change",
+            ProblemCode::PasswordChange,
             "change the first password before anything else: `burin-hub password`, \
              or POST /api/v1/password",
         ),

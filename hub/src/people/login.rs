@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use super::{Actor, Role, Stage, code, password, recovery};
 use crate::admin::problem::Problem;
 use crate::clock;
+use crate::codes::ProblemCode;
 use crate::db::accounts::{self, LoginRow};
 use crate::db::people::{self, PersonRow};
 use crate::db::{Connection, audit};
@@ -25,6 +26,9 @@ const FIRST_LOCK: i64 = 60_000;
 const LONGEST_LOCK: i64 = 3_600_000;
 /// Wrong ones of before are forgotten, milliseconds.
 const REMEMBERED: i64 = 24 * 3_600_000;
+
+/// In the audit log for a name that nobody has: it may be a password in the wrong field.
+const UNKNOWN: &str = "unknown name";
 
 /// A login that was opened.
 #[derive(Debug)]
@@ -55,9 +59,12 @@ pub(crate) async fn log_in(
         )));
     }
     let mut conn = hub.db.reader().acquire().await?;
-    refuse_locked(&mut conn, name, now).await?;
+    let free = refuse_locked(&mut conn, name, now).await;
     let person = people::get(&mut conn, name).await?;
     drop(conn);
+    if let Err(problem) = free {
+        return Err(note_locked(hub, person.as_ref(), &caller, problem).await?);
+    }
     let person = person.filter(|person| person.disabled_at.is_none() && person.issuer.is_none());
     let stored = person.as_ref().map(|person| person.password.clone());
     let right = password::is_right(hub, stored, password).await?;
@@ -82,7 +89,7 @@ pub(super) fn limit(hub: &Hub, ip: IpAddr, now: i64) -> Result<String, Problem> 
     let caller = crate::limit::caller(ip);
     hub.limits.login.take(&caller, now).map_err(|seconds| {
         let detail = format!("too many logins from your address; come back in {seconds} s");
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "limited", detail)
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, ProblemCode::Limited, detail)
     })?;
     Ok(caller)
 }
@@ -233,7 +240,7 @@ fn locked(until: i64, now: i64) -> Problem {
         "too many wrong passwords for this name: it is locked for {minutes} more min; \
          an admin can unlock it"
     );
-    Problem::new(StatusCode::LOCKED, "locked", detail)
+    Problem::new(StatusCode::LOCKED, ProblemCode::Locked, detail)
 }
 
 async fn refuse_locked(conn: &mut Connection, name: &str, now: i64) -> Result<(), Problem> {
@@ -241,6 +248,27 @@ async fn refuse_locked(conn: &mut Connection, name: &str, now: i64) -> Result<()
         Some(until) if until > now => Err(locked(until, now)),
         _ => Ok(()),
     }
+}
+
+/// Somebody goes on at a locked name: the audit log says from where.
+async fn note_locked(
+    hub: &Hub,
+    person: Option<&PersonRow>,
+    caller: &str,
+    problem: Problem,
+) -> Result<Problem, Problem> {
+    let actor = person.map_or(UNKNOWN, |person| person.name.as_str());
+    let mut tx = hub.db.begin().await?;
+    audit::record(
+        &mut tx,
+        actor,
+        "login.while-locked",
+        caller,
+        clock::now_ms(),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(problem)
 }
 
 /// Counts a wrong password or code and says so. Names that nobody has are locked like others, so
@@ -252,11 +280,11 @@ async fn count_wrong(hub: &Hub, name: &str, caller: &str, wrong: &str) -> Result
     // A password typed into the field of the name must not end up in the audit log.
     let actor = match people::get(&mut tx, name).await? {
         Some(person) => person.name,
-        None => "unknown name".to_owned(),
+        None => UNKNOWN.to_owned(),
     };
     let failures = people::count_failure(&mut tx, &name_hash, now - REMEMBERED, now).await?;
     audit::record(&mut tx, &actor, "login.wrong", caller, now).await?;
-    let mut problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", wrong);
+    let mut problem = Problem::new(StatusCode::UNAUTHORIZED, ProblemCode::Unauthorized, wrong);
     if failures >= TRIES {
         let until = now + lock_time(failures);
         people::lock(&mut tx, &name_hash, until).await?;

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 
 use super::{Permission, Role};
 use crate::admin::problem::Problem;
+use crate::codes::ProblemCode;
 
 /// The project that is there from the beginning.
 pub(crate) const DEFAULT: &str = "default";
@@ -135,7 +136,11 @@ impl Scope {
         let detail = format!(
             "your role in the project `{project}` does not allow this; ask an admin of the hub"
         );
-        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            ProblemCode::Forbidden,
+            detail,
+        ))
     }
 
     /// Where something new goes: where it was asked for, else into `default`, else into the one

@@ -12,6 +12,7 @@ use burin_core::profile::{self, LayerDocument, LayerSource, ProfileDocument};
 
 use crate::admin::problem::Problem;
 use crate::clock;
+use crate::codes::ProblemCode;
 use crate::db::profiles::{self, ProfileName, ProfileRow};
 use crate::db::{audit, to_json};
 use crate::people::Actor;
@@ -263,5 +264,5 @@ fn at(layer: &LayerDocument, why: &str) -> Problem {
 
 fn unreadable(layer: &LayerDocument, err: &burin_registry::Error) -> Problem {
     let detail = format!("layer `{}`: {err}", layer.name);
-    Problem::new(StatusCode::BAD_GATEWAY, "registry", detail)
+    Problem::new(StatusCode::BAD_GATEWAY, ProblemCode::Registry, detail)
 }

@@ -2,23 +2,27 @@
 //! screen. Each function takes the account that asks; it sees only what it claimed, and claims into
 //! projects in which it may.
 
+mod hurdles;
+
 use axum::http::StatusCode;
 use burin_api::claim::{ClaimLink, KeyLabel};
-use burin_api::event::{Finding, Severity};
 use burin_api::host::Evidence;
 use burin_api::{claim, code};
 use burin_core::identity::HostId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::refused::audited;
 use super::{challenge, decide, landing};
 use crate::admin::problem::Problem;
 use crate::clock;
+use crate::codes::ProblemCode;
 use crate::db::claims::{self, ClaimRow};
 use crate::db::hosts::{self, HostRow, KeyRow};
-use crate::db::{Connection, Writing, admissions, audit, from_json};
+use crate::db::{Connection, Writing, audit, from_json};
 use crate::people::Actor;
 use crate::state::Hub;
+use hurdles::{may_guess, open_to_claims, unblocked};
 
 /// How long a claim waits for its host, milliseconds.
 const LIFETIME: i64 = 24 * 3_600_000;
@@ -59,6 +63,16 @@ pub(crate) async fn by_link(
     link: &str,
     project: Option<&str>,
 ) -> Result<ClaimInfo, Problem> {
+    let done = scanned(hub, actor, link, project).await;
+    audited(hub, &actor.name, "claim.refused", "", done).await
+}
+
+async fn scanned(
+    hub: &Hub,
+    actor: &Actor,
+    link: &str,
+    project: Option<&str>,
+) -> Result<ClaimInfo, Problem> {
     let text = link.rsplit("/R/").next().unwrap_or(link);
     let text = text.rsplit("/r/").next().unwrap_or(text);
     let link = ClaimLink::parse(text).map_err(|err| Problem::bad_input(err.to_string()))?;
@@ -78,7 +92,11 @@ pub(crate) async fn by_link(
         open_to_claims(&mut tx, host).await?;
         if host.host_id != host_id.to_string() {
             let detail = "the link is not of this host; scan it again";
-            return Err(Problem::new(StatusCode::CONFLICT, "wrong_host", detail));
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                ProblemCode::WrongHost,
+                detail,
+            ));
         }
     }
     let row = row(&actor.name, &link.key, &host_id.to_string(), "qr");
@@ -96,6 +114,16 @@ pub(crate) async fn by_link(
 /// # Errors
 /// 404 for a code that no host shows, 429 after five wrong ones in ten minutes.
 pub(crate) async fn by_code(
+    hub: &Hub,
+    actor: &Actor,
+    typed: &str,
+    project: Option<&str>,
+) -> Result<ClaimInfo, Problem> {
+    let done = coded(hub, actor, typed, project).await;
+    audited(hub, &actor.name, "claim.refused", "", done).await
+}
+
+async fn coded(
     hub: &Hub,
     actor: &Actor,
     typed: &str,
@@ -134,11 +162,11 @@ pub(crate) async fn by_code(
     begin(hub, tx, &row).await
 }
 
-const UNKNOWN_CODE: &str = "unknown_code";
+const UNKNOWN_CODE: &str = ProblemCode::UnknownCode.name();
 
 fn unknown_code() -> Problem {
     let detail = "no host shows this code now; read it again, codes change every 15 minutes";
-    Problem::new(StatusCode::NOT_FOUND, UNKNOWN_CODE, detail)
+    Problem::new(StatusCode::NOT_FOUND, ProblemCode::UnknownCode, detail)
 }
 
 /// Counts a wrong code and says so.
@@ -175,13 +203,30 @@ pub(crate) async fn confirm(
     key: &str,
     number: i64,
 ) -> Result<ClaimInfo, Problem> {
+    let done = told(hub, actor, key, number).await;
+    let about = key.parse::<KeyLabel>().map(|label| label.compact());
+    audited(
+        hub,
+        &actor.name,
+        "claim.refused",
+        &about.unwrap_or_default(),
+        done,
+    )
+    .await
+}
+
+async fn told(hub: &Hub, actor: &Actor, key: &str, number: i64) -> Result<ClaimInfo, Problem> {
     let now = clock::now_ms();
     let account = &actor.name;
     let mut tx = hub.db.begin().await?;
     let (row, label) = own(&mut tx, actor, key).await?;
     let Some((host, key)) = known(&mut tx, &label).await? else {
         let detail = "the host has not called yet; its screen shows the number once it has";
-        return Err(Problem::new(StatusCode::CONFLICT, "no_contact", detail));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            ProblemCode::NoContact,
+            detail,
+        ));
     };
     if !is_of(&mut tx, (&host, &key), &row.project).await? {
         return Err(nobodys());
@@ -200,7 +245,11 @@ pub(crate) async fn confirm(
             0 => "this was not the number, and now the host shows another one".to_owned(),
             left => format!("this is not the number on the host's screen; {left} tries left"),
         };
-        return Err(Problem::new(StatusCode::CONFLICT, "wrong_number", detail));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            ProblemCode::WrongNumber,
+            detail,
+        ));
     }
     let by = decide::with_token(&mut tx, &row.kind, account, &host, &row.project).await?;
     decide::admit(&mut tx, &host, &key, &by, now).await?;
@@ -279,50 +328,6 @@ async fn is_of(
     }
     let called = landing::of_waiting(conn, host, key, clock::now_ms()).await?;
     Ok(called.is_none_or(|called| called == project))
-}
-
-/// A claim is for hosts that wait.
-async fn open_to_claims(conn: &mut Connection, host: &HostRow) -> Result<(), Problem> {
-    let detail = match host.state.as_str() {
-        "pending" => return Ok(()),
-        "rejected" => "this host was turned away; start it anew to ask again".to_owned(),
-        "accepted" | "quarantined" => {
-            let by = admissions::get(conn, &host.uid).await?;
-            let by = by.map_or_else(String::new, |row| format!(" by {}", row.actor));
-            format!("this host is in the fleet already, let in{by}")
-        }
-        state => format!("an admin {state} this host"),
-    };
-    Err(Problem::new(StatusCode::CONFLICT, "claimed", detail))
-}
-
-fn unblocked(host: &HostRow) -> Result<(), Problem> {
-    let findings: Vec<Finding> = from_json(&host.findings)?;
-    let blocked: Vec<String> = findings
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Block)
-        .map(|finding| format!("{}: {}", finding.name, finding.advice))
-        .collect();
-    if blocked.is_empty() {
-        return Ok(());
-    }
-    let detail = "the hardware check stopped this host; nothing would be installed on it";
-    let problem = Problem::new(StatusCode::CONFLICT, "blocked", detail);
-    Err(problem.with_errors(blocked))
-}
-
-async fn may_guess(conn: &mut Connection, account: &str, now: i64) -> Result<(), Problem> {
-    match challenge::locked(conn, account, now).await? {
-        None => Ok(()),
-        Some(seconds) => {
-            let detail = format!("too many wrong codes or numbers; come back in {seconds} s");
-            Err(Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "limited",
-                detail,
-            ))
-        }
-    }
 }
 
 async fn info(

@@ -10,6 +10,7 @@ use super::preauth::KEY_FORM;
 use super::{clones, landing};
 use crate::admin::problem::Problem;
 use crate::clock;
+use crate::codes::ProblemCode;
 use crate::db::hosts::{self, HostRow, KeyRow};
 use crate::db::{
     Connection, Writing, audit, from_json, machines, preauths, sessions, to_json, tokens,
@@ -165,7 +166,11 @@ async fn approve(
              host and hub, or this is another host",
             host.uid
         );
-        return Err(Problem::new(StatusCode::CONFLICT, "wrong_key", detail));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            ProblemCode::WrongKey,
+            detail,
+        ));
     }
     let called = landing::of_waiting(conn, host, &key, now).await?;
     let project = match (project.trim(), called) {
@@ -264,7 +269,11 @@ pub(crate) async fn admit(
              one a host.id of its own in its user-data",
             host.host_id
         );
-        return Err(Problem::new(StatusCode::CONFLICT, "id_conflict", detail));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            ProblemCode::IdConflict,
+            detail,
+        ));
     }
     if !same_machine(&from_json(&live.evidence)?, &from_json(&host.evidence)?) {
         let detail = format!(
@@ -272,7 +281,11 @@ pub(crate) async fn admit(
              give this one a host.id of its own in its user-data",
             host.host_id, live.uid
         );
-        return Err(Problem::new(StatusCode::CONFLICT, "id_conflict", detail));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            ProblemCode::IdConflict,
+            detail,
+        ));
     }
     if live.state != "accepted" {
         let detail = format!("host {} is {}; decide about it first", live.uid, live.state);

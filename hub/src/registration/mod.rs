@@ -8,3 +8,4 @@ mod clones;
 pub(crate) mod decide;
 pub(crate) mod landing;
 pub(crate) mod preauth;
+mod refused;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burin_api::claim::KeyLabel;
 use burin_core::identity::{HostId, serial_junk, uuid_junk};
 
+use super::refused::audited;
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::preauths::{self, PreauthRow};
@@ -46,6 +47,11 @@ pub(crate) async fn create(
     actor: &Actor,
     asked: Announced,
 ) -> Result<PreauthRow, Problem> {
+    let done = announce(hub, actor, asked).await;
+    audited(hub, &actor.name, "preauth.refused", "", done).await
+}
+
+async fn announce(hub: &Hub, actor: &Actor, asked: Announced) -> Result<PreauthRow, Problem> {
     let (kind, value) = matcher(&asked.value, asked.kind.as_deref()).map_err(Problem::bad_input)?;
     let confirmed_key = match asked.key.as_deref().map(str::trim) {
         None | Some("") => String::new(),

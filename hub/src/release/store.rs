@@ -9,6 +9,7 @@ use crate::admin::problem::Problem;
 use crate::admin::profiles::published;
 use crate::admin::types::SignedInfo;
 use crate::clock;
+use crate::codes::ProblemCode;
 use crate::db::releases::{self, SignedRow};
 use crate::db::{Connection, audit, from_json, to_json};
 use crate::people::Actor;
@@ -197,7 +198,7 @@ pub(crate) async fn assignable(
     };
     Err(Problem::new(
         axum::http::StatusCode::CONFLICT,
-        "not_signed",
+        ProblemCode::NotSigned,
         format!(
             "hosts would refuse {name}@{version}: {why}, and the hub's root document asks for a \
              signature; see `burin-hub release export`, `sign` and `import`"

@@ -53,6 +53,7 @@ const TABLES: &[(&str, &str)] = &[
     ("event", "number"),
     ("audit", "number"),
     ("made_iso", "id"),
+    ("refusal", "id"),
     ("setting", "name"),
     ("nonce", "nonce"),
 ];

@@ -17,6 +17,7 @@ use super::profiles::{self, Signature};
 use super::status::{self, Status};
 use crate::admin::auth::Actor;
 use crate::admin::problem::Problem;
+use crate::admin::refusals::{self, RefusalInfo};
 use crate::admin::types::{AssignmentInfo, HostInfo};
 use crate::admin::view;
 use crate::db::{self, from_json};
@@ -26,6 +27,9 @@ use parts::{
     Assigned, DiskRow, EventRow, FindingRow, KeyRow, assigned, disks, events, facts, findings,
     generation, has_stopped, heard, key, why_rekey,
 };
+
+/// Refusals on the page.
+const REFUSALS: i64 = 10;
 
 /// Something that can be done with a host.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +74,7 @@ struct HostPage {
     facts: Vec<(&'static str, String)>,
     generation: Vec<(&'static str, String)>,
     keys: Vec<KeyRow>,
+    refused: Vec<RefusalInfo>,
     history: Vec<Assigned>,
     /// Why the host was asked for another key; empty when it was not.
     rekey: &'static str,
@@ -115,7 +120,6 @@ pub(super) async fn show(
     };
     let progress = host.progress.as_ref();
     let labels = labels(&host);
-    let stopped = has_stopped(&host);
     page::draw(&HostPage {
         frame: Frame::about(&hub, &actor, ("/hosts", &host.project)).done(sentence(&done)),
         key_label: keys
@@ -128,9 +132,10 @@ pub(super) async fn show(
         profiles,
         kubeconfig,
         signature,
-        stopped,
+        stopped: has_stopped(&host),
         rekey: why_rekey(&host.rekey),
         events: events(&hub, &host.uid).await?,
+        refused: refusals::newest(&hub, &actor.scope.sees, &host.uid, REFUSALS).await?,
         machine: machine(&host),
         status: status::of(&host),
         reason: status::reason(&host.reason),

@@ -13,9 +13,13 @@ use crate::admin::auth::Actor;
 use crate::admin::problem::Problem;
 use crate::admin::types::HostInfo;
 use crate::admin::view;
+use crate::db;
 use crate::db::search::{self, Counts, Filter};
 use crate::state::Hub;
 use crate::{clock, silence};
+
+/// Milliseconds.
+const DAY: i64 = 24 * 3_600_000;
 
 /// A host as a line of the table.
 #[derive(Debug)]
@@ -76,6 +80,8 @@ struct ListPage {
     rows: Vec<Row>,
     /// Those that one can look at, when they are several.
     projects: Vec<String>,
+    /// Refusals of the last day.
+    refused: i64,
     next: Option<String>,
 }
 
@@ -125,6 +131,7 @@ pub(super) async fn list(
     let hosts = view::several(&hub, found).await?;
     let counts = Counts::of(&search::groups(&hub.db, &within, heard_since).await?);
     page::draw(&ListPage {
+        refused: db::refusals::since(&hub.db, &actor.scope.sees, now - DAY).await?,
         frame: Frame::new(&hub, &actor, "/hosts"),
         next: hosts
             .last()

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::page::{self, Asked, Fields, Frame};
 use crate::admin::auth::{Actor, Caller};
 use crate::admin::problem::Problem;
+use crate::codes::ProblemCode;
 use crate::db::accounts;
 use crate::people::guard::{cookie, is_foreign};
 use crate::people::login::{self, Login};
@@ -120,7 +121,11 @@ pub(super) async fn log_in(
     // A form of another site must not log somebody in.
     if is_foreign(&headers) {
         let detail = "the login form of another site was used";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", detail));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            ProblemCode::Csrf,
+            detail,
+        ));
     }
     let name = form.name.trim();
     match login::log_in(&hub, from.0.ip(), name, &form.password).await {

@@ -15,6 +15,7 @@ mod oidc;
 mod page;
 mod people;
 mod profiles;
+mod refusals;
 mod registries;
 mod status;
 mod tokens;
@@ -71,6 +72,7 @@ fn sight(routes: Routes) -> Routes {
         .asking(Access::Page(Permission::See))
         .add("GET", "/hosts", get(hosts::list))
         .add("GET", "/hosts/{uid}", get(host::show))
+        .add("GET", "/refused", get(refusals::list))
         .add("GET", "/tokens", get(tokens::list))
         .add("GET", "/tokens/{id}", get(tokens::show))
         .add("GET", "/registries", get(registries::list))

@@ -11,6 +11,7 @@ use super::login::{self, Next};
 use super::page::{self, Asked, Frame};
 use crate::admin::auth::Caller;
 use crate::admin::problem::Problem;
+use crate::codes::ProblemCode;
 use crate::people::external;
 use crate::people::guard::{cookie, cookie_value};
 use crate::people::oidc::{Return, WITHIN};
@@ -59,7 +60,7 @@ pub(super) async fn done(
         Some(secret) => external::finish(&hub, from.0.ip(), &Secret::new(secret), back).await,
         None => Err(Problem::new(
             StatusCode::UNAUTHORIZED,
-            "oidc",
+            ProblemCode::Oidc,
             "this browser began no login, or too long ago; begin again",
         )),
     };

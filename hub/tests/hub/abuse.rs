@@ -9,7 +9,7 @@ use crate::support::Site;
 use crate::support::host::{Host, code, reason};
 
 /// A host that is in and has synced with a stored key.
-async fn settled(site: &Site, serial: &str) -> (Host, String) {
+pub(crate) async fn settled(site: &Site, serial: &str) -> (Host, String) {
     let token = site.token(json!({})).await;
     let mut host = Host::boot(site, serial, "b").await;
     host.key_store = KeyStore::File;
@@ -84,14 +84,14 @@ async fn a_proxy_that_writes_the_body_anew_changes_nothing() {
     );
 }
 
-fn seal_rekey(body: &Rekey, signers: &[&Host]) -> Envelope {
+pub(crate) fn seal_rekey(body: &Rekey, signers: &[&Host]) -> Envelope {
     Envelope::seal::<_, serde_json::Error>(body, |message| {
         Ok(signers.iter().map(|host| host.sign(message)).collect())
     })
     .unwrap()
 }
 
-async fn rekey_body(site: &Site, uid: &str, new: &Host) -> Rekey {
+pub(crate) async fn rekey_body(site: &Site, uid: &str, new: &Host) -> Rekey {
     Rekey {
         nonce: new.nonce(site).await,
         host_uid: uid.to_owned(),
@@ -175,7 +175,7 @@ async fn open_as(host: &mut Host, site: &Site, serial: &str, uid: &str) -> Strin
 }
 
 /// A host whose disk was copied: both machines took turns.
-async fn copied(site: &Site) -> (Host, String) {
+pub(crate) async fn copied(site: &Site) -> (Host, String) {
     let token = site.token(json!({})).await;
     let mut host = Host::boot(site, "S1", "b").await;
     host.key_store = KeyStore::File;

@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 use crate::support::Site;
 use crate::support::host::{Host, reason, shown};
 
-async fn machine(site: &Site, serial: &str) -> Host {
+pub(crate) async fn machine(site: &Site, serial: &str) -> Host {
     let mut host = Host::boot(site, serial, "b").await;
     host.host_id = HostId::derive(Source::ProductSerial, serial).to_string();
     host
 }
 
-async fn claim(site: &Site, body: Value) -> (u16, Value) {
+pub(crate) async fn claim(site: &Site, body: Value) -> (u16, Value) {
     site.ask(Method::POST, "/api/v1/claims", Some(body)).await
 }
 
-async fn number(site: &Site, host: &Host, number: u8) -> (u16, Value) {
+pub(crate) async fn number(site: &Site, host: &Host, number: u8) -> (u16, Value) {
     let path = format!("/api/v1/claims/{}/number", host.label());
     site.ask(Method::POST, &path, Some(json!({ "number": number })))
         .await
 }
 
-fn other_than(number: u8) -> u8 {
+pub(crate) fn other_than(number: u8) -> u8 {
     if number == 99 { 10 } else { number + 1 }
 }
 

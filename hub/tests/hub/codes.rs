@@ -47,7 +47,7 @@ pub(crate) fn recovery(page: &Page) -> Vec<String> {
 }
 
 /// Sets up codes for the admin; the authenticator, the code that was used, the recovery codes.
-async fn set_up(browser: &mut Browser<'_>) -> (Codes, String, Vec<String>) {
+pub(crate) async fn set_up(browser: &mut Browser<'_>) -> (Codes, String, Vec<String>) {
     let page = browser.get("/account").await.text;
     let (sealed, codes) = Codes::read(&page);
     let used = codes.at(-1);

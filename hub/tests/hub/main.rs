@@ -27,6 +27,8 @@ mod people;
 mod projects;
 mod publishing;
 mod races;
+mod refused_hosts;
+mod refused_people;
 mod releases;
 mod screens;
 mod screens_host;

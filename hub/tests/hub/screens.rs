@@ -62,7 +62,7 @@ pub(crate) async fn machine(site: &Site, serial: &str) -> Host {
     host
 }
 
-fn finding(
+pub(crate) fn finding(
     name: &str,
     measured: &str,
     required: &str,
@@ -248,6 +248,7 @@ async fn every_page_fits_a_telephone() {
         ("/install", "No ISO here", "install-none"),
         ("/people", "What the roles may do", "people"),
         ("/audit", "Audit log", "audit"),
+        ("/refused", "Nobody was turned away", "refused"),
         ("/account", "One-time codes", "account"),
         ("/nowhere", "Nothing here", "error-404"),
     ] {

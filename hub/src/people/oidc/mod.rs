@@ -26,6 +26,7 @@ use openidconnect::{
 use super::Role;
 use crate::admin::auth::same;
 use crate::admin::problem::Problem;
+use crate::codes::ProblemCode;
 use crate::secret::{Secret, random_text, sha256};
 use claims::Claims;
 
@@ -132,7 +133,7 @@ fn part(what: &str, secret: &str) -> String {
 }
 
 fn refuse(detail: String) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "oidc", detail)
+    Problem::new(StatusCode::UNAUTHORIZED, ProblemCode::Oidc, detail)
 }
 
 impl Provider {
@@ -253,7 +254,7 @@ impl Provider {
             .await
             .map_err(|err| {
                 let problem = self.failed(&err, "what it tells of itself was not to be had");
-                Problem::new(StatusCode::BAD_GATEWAY, "oidc", problem.detail)
+                Problem::new(StatusCode::BAD_GATEWAY, ProblemCode::Oidc, problem.detail)
             })?;
         *known = Some((Instant::now(), metadata.clone()));
         Ok(metadata)
