@@ -26,6 +26,7 @@ use axum::routing::post;
 use burin_api::answer::Answer;
 use burin_api::dsse::{Envelope, MAX_ANSWER, MAX_REQUEST, Payload};
 use burin_api::message::Refusal;
+use futures_util::StreamExt as _;
 
 use crate::codes::HostCode;
 use crate::refusals::Noted;
@@ -38,6 +39,9 @@ pub(crate) use sync::interval;
 
 /// 64 KiB over the worst of mobile links; who takes longer only holds a connection open.
 const SLOWEST_BODY: Duration = Duration::from_secs(30);
+/// Bytes of a body that are read at most. What is too long is read on and thrown away up to here: the
+/// kernel resets a connection that is closed with bytes unread, and the sender never sees the refusal.
+const THROWN_AWAY: usize = 1024 * 1024;
 
 /// The routes of hosts.
 pub(crate) fn routes() -> Routes {
@@ -122,18 +126,33 @@ fn note(hub: &Hub, ip: IpAddr, said: String, refused: &Refused) {
 }
 
 async fn body(request: Request) -> Result<Vec<u8>, Refused> {
-    let read = axum::body::to_bytes(request.into_body(), MAX_REQUEST);
-    let bytes = tokio::time::timeout(SLOWEST_BODY, read)
+    tokio::time::timeout(SLOWEST_BODY, read(request.into_body()))
         .await
         .map_err(|_| {
             let message = format!("the body took longer than {} s", SLOWEST_BODY.as_secs());
             Refused::new(StatusCode::REQUEST_TIMEOUT, HostCode::BadRequest, message).after(5)
         })?
-        .map_err(|_| {
-            let message = format!("the body is longer than {MAX_REQUEST} bytes, or broke off");
-            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, HostCode::BadRequest, message)
-        })?;
-    Ok(bytes.to_vec())
+}
+
+/// A body of at most the longest request.
+async fn read(body: Body) -> Result<Vec<u8>, Refused> {
+    let mut pieces = body.into_data_stream();
+    let (mut bytes, mut all) = (Vec::new(), 0_usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Refused::bad_request("the body broke off"))?;
+        all = all.saturating_add(piece.len());
+        if all <= MAX_REQUEST {
+            bytes.extend_from_slice(&piece);
+        } else if all > THROWN_AWAY {
+            break;
+        }
+    }
+    if all > MAX_REQUEST {
+        let message = format!("the body is longer than {MAX_REQUEST} bytes");
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(Refused::new(status, HostCode::BadRequest, message));
+    }
+    Ok(bytes)
 }
 
 /// What a host asks, and the digest that its answer has to name.

@@ -225,6 +225,8 @@ fn add_headers(headers: &mut HeaderMap) {
             "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
              img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
+        // For browsers that do not know frame-ancestors.
+        (header::X_FRAME_OPTIONS, "DENY"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
