@@ -92,6 +92,8 @@ impl Site {
         site.stop();
         let rows = site.read();
         site.start_with(&rows, |rows| {
+            let owner = json!({ "name": "retail", "project": "default" });
+            rows.rows.push(json!({ "table": "profile", "row": owner }));
             for version in versions {
                 rows.rows.push(published(version));
             }
