@@ -59,7 +59,8 @@ async fn the_same_enroll_a_thousand_times_is_one_host_and_one_use() {
     let hosts = site.get("/api/v1/hosts").await;
     assert_eq!(hosts["items"].as_array().unwrap().len(), 1);
 
-    // The memory of a hub alone is gone after a restart, and so is the key of its nonces.
+    // The memory of a hub alone is gone after a restart, and so is the key of its nonces; hubs that
+    // share a database keep both. `admission` tells the two apart.
     let site = Site::at(site.stop().await, |_| {}).await;
     let (status, code) = throw(&site, &site.http, &host, bytes).await;
     assert_eq!((status, code.as_str()), (403, "bad_nonce"));
