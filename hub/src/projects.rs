@@ -64,6 +64,12 @@ pub(crate) async fn remove(hub: &Hub, actor: &Actor, name: &str) -> Result<(), P
     Ok(())
 }
 
+/// What is in a project at this moment.
+pub(crate) async fn holds(hub: &Hub, name: &str) -> sqlx::Result<Content> {
+    let mut conn = hub.db.reader().acquire().await?;
+    projects::content(&mut conn, name, clock::now_ms()).await
+}
+
 /// What is in a project, and what to do with it.
 fn said(content: &Content) -> Vec<String> {
     let parts = [

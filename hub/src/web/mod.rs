@@ -15,6 +15,7 @@ mod oidc;
 mod page;
 mod people;
 mod profiles;
+mod projects;
 mod refusals;
 mod registries;
 mod status;
@@ -120,6 +121,9 @@ fn administration(routes: Routes) -> Routes {
         .add("GET", "/people", get(people::show))
         .add("POST", "/people", post(people::add))
         .add("POST", "/people/change", post(people::change))
+        .add("GET", "/projects", get(projects::list))
+        .add("POST", "/projects", post(projects::create))
+        .add("POST", "/projects/remove", post(projects::remove))
         .add("POST", "/keys", post(people::add_key))
         .add("POST", "/keys/revoke", post(people::revoke_key))
         .add("GET", "/audit", get(audit::show))

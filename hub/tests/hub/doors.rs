@@ -127,6 +127,8 @@ async fn roles_are_held_to_what_they_are_for() {
         ("GET", "/metrics", See),
         ("GET", "/api/v1/projects", See),
         ("POST", "/api/v1/projects", Administer),
+        ("GET", "/projects", Administer),
+        ("POST", "/projects/remove", Administer),
         ("DELETE", "/api/v1/projects/{project}", Administer),
         (
             "PUT",

@@ -308,3 +308,39 @@ async fn who_has_only_default_sees_nothing_of_projects() {
         "default"
     );
 }
+
+#[tokio::test]
+async fn an_admin_divides_the_hub_by_hand() {
+    let site = Site::start().await;
+    let mut admin = Browser::admin(&site).await;
+    assert!(admin.get("/people").await.text.contains("/projects"));
+    let made = admin.post("/projects", &[("name", " oslo ")]).await;
+    assert_eq!(made.location, "/projects?done=made", "{}", made.text);
+    let again = admin.post("/projects", &[("name", "oslo")]).await;
+    assert_eq!(again.status, 409);
+    assert!(
+        again.text.contains("The name oslo is taken."),
+        "{}",
+        again.text
+    );
+    let token = site.token(json!({ "project": "oslo" })).await;
+    let page = admin.get("/projects").await.text;
+    assert!(page.contains("data-label=\"Good tokens\">1<"), "{page}");
+    assert!(!page.contains("Remove oslo"), "{page}");
+    let oslo = [("name", "oslo")];
+    let kept = admin.post("/projects/remove", &oslo).await;
+    assert_eq!(kept.status, 409);
+    assert!(kept.text.contains("is not empty"), "{}", kept.text);
+    let kept = admin.post("/projects/remove", &[("name", "default")]).await;
+    assert!(kept.text.contains("stays"), "{}", kept.text);
+    admin
+        .post(&format!("/tokens/{}/revoke", token.id()), &[])
+        .await;
+    assert!(admin.get("/projects").await.text.contains("Remove oslo"));
+    let gone = admin.post("/projects/remove", &oslo).await;
+    assert_eq!(gone.location, "/projects?done=removed");
+    assert_eq!(
+        site.get("/api/v1/projects").await.as_array().unwrap().len(),
+        1
+    );
+}

@@ -240,7 +240,7 @@ async fn every_refusal_by_the_api_has_a_code_and_says_what_to_do() {
 }
 
 /// What somebody does wrong with a browser: path, fields, status, what the page says, audit line.
-const MISTAKES: [(&str, Fields, u16, &str, &str); 10] = [
+const MISTAKES: [(&str, Fields, u16, &str, &str); 11] = [
     (
         "/c",
         &[("code", "QQQQQQQQ")],
@@ -292,6 +292,13 @@ const MISTAKES: [(&str, Fields, u16, &str, &str); 10] = [
         "",
     ),
     ("/hosts/nobody/approve", &[], 404, "No host has the uid", ""),
+    (
+        "/projects",
+        &[("name", "Oslo North")],
+        422,
+        "A project&#39;s name has",
+        "",
+    ),
     (
         "/people",
         &[("name", "x y"), ("role", "admin")],

@@ -247,6 +247,7 @@ async fn every_page_fits_a_telephone() {
         ("/registries", "No registry yet", "registries"),
         ("/install", "No ISO here", "install-none"),
         ("/people", "What the roles may do", "people"),
+        ("/projects", "New project", "projects"),
         ("/audit", "Audit log", "audit"),
         ("/refused", "Nobody was turned away", "refused"),
         ("/account", "One-time codes", "account"),

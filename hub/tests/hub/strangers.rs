@@ -126,6 +126,7 @@ async fn no_page_carries_what_a_host_wrote_as_anything_but_text() {
             "/tokens",
             "/profiles",
             "/people",
+            "/projects",
             "/audit",
             "/c",
             &claim,
