@@ -133,7 +133,8 @@ impl Link {
                 other => other?,
             }
             memory.answered();
-            if self.prepares_key(&mut session, memory) {
+            self.prepare_key(&mut session, memory);
+            if self.changes_key(memory) {
                 return Ok(Duration::ZERO);
             }
             if session.is_outdated {

@@ -18,6 +18,9 @@ use super::verify::Greeting;
 
 /// How long a host waits with a change that could not be made. It lives on with the key it has.
 const LATER: Duration = Duration::from_secs(3600);
+/// How long it waits when the hub found a signature wrong: whoever is between can spoil one, and a key
+/// that was copied is to go soon. Until then the host has a session, which shows whether it is known.
+const SOON: Duration = Duration::from_secs(30);
 
 /// What this process knows of a change of the key.
 #[derive(Debug, Default)]
@@ -33,8 +36,8 @@ impl Change {
         self.later.is_some_and(|later| Instant::now() < later)
     }
 
-    fn put_off(&mut self) {
-        self.later = Some(Instant::now() + LATER);
+    fn put_off(&mut self, pause: Duration) {
+        self.later = Some(Instant::now() + pause);
     }
 }
 
@@ -51,29 +54,29 @@ fn passes(problem: &Problem) -> bool {
 
 impl Link {
     /// Whether a next key waits to be shown to the hub. An earlier life of this host may have shown it
-    /// and not heard the answer: so it comes before the session, which needs the key in force.
+    /// and not heard the answer: so it comes before the session, which needs the key in force. A session
+    /// ends for it.
     pub(super) fn changes_key(&self, memory: &Memory) -> bool {
         !memory.rekey.is_put_off() && self.identity.next().is_some()
     }
 
-    /// Makes the next key if the hub asked for one. True when the session is to end for it.
-    pub(super) fn prepares_key(&self, session: &mut Session, memory: &mut Memory) -> bool {
+    /// Makes the next key if the hub asked for one.
+    pub(super) fn prepare_key(&self, session: &mut Session, memory: &mut Memory) {
         let Some(reason) = session.rekey.take() else {
-            return false;
+            return;
         };
         if memory.rekey.is_put_off() || self.key_store() == KeyStore::Ram {
-            return false;
+            return;
         }
         if let Err(err) = self.identity.make_next(&self.paths) {
             let err = err.context("making another identity key");
             self.events.report(EventKind::Note, "", &err);
-            memory.rekey.put_off();
-            return false;
+            memory.rekey.put_off(LATER);
+            return;
         }
         self.events
             .note(format!("the hub asks for another identity key: {reason}"));
         memory.rekey.reason = reason;
-        true
     }
 
     /// Shows the next key to the hub, signed by both, and puts it into its place.
@@ -96,6 +99,10 @@ impl Link {
         let answer = client
             .send::<RekeyAnswer>("rekey", &envelope, &greeting.root)
             .await;
+        let pause = match &answer {
+            Err(problem) if problem.code() == "bad_signature" => SOON,
+            _ => LATER,
+        };
         let done = match answer {
             Ok(answer) if answer.thumbprint == next.thumbprint() => {
                 let done = self.identity.succeed(&self.paths);
@@ -110,8 +117,12 @@ impl Link {
         };
         if let Err(err) = done {
             let err = err.context("changing the identity key");
-            self.events.report(EventKind::Note, "", &err);
-            memory.rekey.put_off();
+            if self.identity.next().is_some() {
+                self.events.retrying("hub", &err, pause);
+            } else {
+                self.events.report(EventKind::Note, "", &err);
+            }
+            memory.rekey.put_off(pause);
         }
         Ok(())
     }

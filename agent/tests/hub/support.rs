@@ -202,14 +202,14 @@ impl Host {
         host
     }
 
-    /// Another machine than the others of this hub.
+    /// Another machine than the others of this hub, with its files.
     pub(crate) fn start_as(
+        root: tempfile::TempDir,
         settings: HubSettings,
         identity: &Identity,
         host_id: &str,
         ways: route::Ways,
     ) -> Self {
-        let root = tempfile::tempdir().unwrap();
         let (clock, names) = (TestClock::right(), (host_id, "boot-1"));
         let mut host = Self::launch(root.path(), settings, identity, names, ways, clock);
         host._root = Some(root);

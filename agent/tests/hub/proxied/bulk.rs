@@ -1,9 +1,9 @@
 //! Very many changed messages: answers to the code of the host that believes or not, requests to the hub.
 
+use burin::hub::Problem;
 use burin::hub::verify::{self, Said};
-use burin::hub::{Identity, Problem};
 use burin_api::dsse::Envelope;
-use burin_api::message::{EnrollAnswer, Hello, SessionAnswer, SyncAnswer};
+use burin_api::message::{EnrollAnswer, Hello, RekeyAnswer, SessionAnswer, SyncAnswer};
 use burin_api::root::Anchor;
 use serde_json::{Value, json};
 
@@ -44,6 +44,7 @@ fn read(site: &Site, exchange: &Exchange, said: &Said) -> Result<Value, Problem>
         "enroll" => bound::<EnrollAnswer>(site, exchange, said),
         "session" => bound::<SessionAnswer>(site, exchange, said),
         "sync" => bound::<SyncAnswer>(site, exchange, said),
+        "rekey" => bound::<RekeyAnswer>(site, exchange, said),
         other => panic!("{other}"),
     }
 }
@@ -121,11 +122,8 @@ fn message(body: &[u8]) -> http::Message {
 
 /// A message that a host sent and that the proxy kept: the hub has not seen it.
 async fn kept(site: &Site, place: (&'static str, usize)) -> Exchange {
-    let identity = Identity::make("").unwrap();
     let name = format!("kept {}", place.0);
-    let (host, mut line, _network) = site
-        .boot(&name, &identity, Trick::Swallowed, place, 0)
-        .await;
+    let (_, host, mut line, _network) = site.boot(&name, Trick::Swallowed, place, 0).await;
     line.struck().await;
     drop(host);
     let seen = line.wire.seen();
@@ -146,7 +144,7 @@ fn hosts(site: &Site) -> Value {
 /// of them used anything up. Returns how many there were.
 pub(crate) async fn requests(site: &Site, random: &mut Random) -> usize {
     let mut all = 0;
-    for place in [PLACES[1], PLACES[3], PLACES[4]] {
+    for place in [PLACES[1], PLACES[3], PLACES[4], PLACES[5]] {
         let good = kept(site, place).await;
         let before = hosts(site);
         let changed: Vec<Vec<u8>> = (0..REQUESTS)

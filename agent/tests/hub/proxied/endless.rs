@@ -134,7 +134,8 @@ async fn an_answer_without_end_is_put_aside_and_said_to_be_one() {
         };
         let identity = Identity::make("").unwrap();
         let (_network, ways) = watch::channel([String::from("lo")].into());
-        let mut host = Host::start_as(settings, &identity, "ID", ways);
+        let root = tempfile::tempdir().unwrap();
+        let mut host = Host::start_as(root, settings, &identity, "ID", ways);
         let sent = Arc::new(AtomicUsize::new(0));
         let (stream, _) = listener.accept().await.unwrap();
         let acceptor = site.taps.acceptor();
@@ -156,11 +157,9 @@ async fn an_answer_without_end_is_put_aside_and_said_to_be_one() {
 #[tokio::test]
 async fn after_an_endless_answer_the_host_gets_on() {
     let site = Site::open().await;
-    let identity = Identity::make("").unwrap();
     let place = PLACES[3];
-    let (mut host, mut line, _network) = site
-        .boot("endless", &identity, Trick::AnswerEndless, place, 0)
-        .await;
+    let (_, mut host, mut line, _network) =
+        site.boot("endless", Trick::AnswerEndless, place, 0).await;
     line.struck().await;
     host.hub_state("longer than 262144 bytes").await;
     host.until("synced", |word| word.syncs > 0).await;

@@ -14,12 +14,13 @@ use super::line::Exchange;
 use super::random::{Random, damage};
 
 /// Where an attack happens: the message's name, and how many of that name went by before.
-pub(crate) const PLACES: [(&str, usize); 5] = [
+pub(crate) const PLACES: [(&str, usize); 6] = [
     ("hello", 0),
     ("enroll", 0),
     ("hello", 1),
     ("session", 0),
     ("sync", 0),
+    ("rekey", 0),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
