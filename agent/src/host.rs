@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use burin_api::event::{Finding, Severity};
 use burin_core::checks::{self, Lowered, Requirements};
+use burin_core::display::counted;
 use burin_core::host::HostFacts;
 use burin_core::identity::{self, HostIdentity, Source, Wish};
 use serde::Serialize;
@@ -86,7 +87,12 @@ impl Report {
             named => writeln!(out, "machine   {named}")?,
         }
         let cpu = &facts.cpu;
-        writeln!(out, "cpu       {}, {} cores", cpu.model, cpu.cores)?;
+        writeln!(
+            out,
+            "cpu       {}, {}",
+            cpu.model,
+            counted(cpu.cores, "core", "cores")
+        )?;
         writeln!(out, "memory    {}", gigabytes(facts.memory))?;
         for disk in &facts.disks {
             let kind = if disk.rotational { "rotating" } else { "ssd" };

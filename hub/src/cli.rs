@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use burin_core::display::counted;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use people::is_this_machine;
@@ -194,12 +195,18 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Export(command) => {
             let place = place_of(&cli.connection, &command);
             let done = async { transfer::export(&place?, &command.file).await };
-            finish(done.await.map(|rows| eprintln!("{rows} rows exported")))
+            finish(
+                done.await
+                    .map(|rows| eprintln!("{} exported", counted(rows, "row", "rows"))),
+            )
         }
         Command::Import(command) => {
             let place = place_of(&cli.connection, &command);
             let done = async { transfer::import(&place?, &command.file).await };
-            finish(done.await.map(|rows| eprintln!("{rows} rows imported")))
+            finish(
+                done.await
+                    .map(|rows| eprintln!("{} imported", counted(rows, "row", "rows"))),
+            )
         }
         Command::Root(command) => finish(root(&cli.connection, &command, cli.json)),
         Command::Release(command) => {
@@ -325,9 +332,6 @@ fn announce(ready: &serve::Ready, json: bool) -> anyhow::Result<()> {
             "certificate for clients and hosts: {}",
             ready.ca.display()
         )?;
-        if let Some(warning) = &ready.warning {
-            writeln!(out, "warning: {warning}")?;
-        }
         let root = &ready.root;
         writeln!(out, "root: {root}")?;
         if ready.unprotected {

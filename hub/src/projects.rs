@@ -1,6 +1,8 @@
 //! Projects: hosts, tokens, announcements, claims and profiles that belong together, and who has a
 //! role in one of them only.
 
+use burin_core::display::counted;
+
 use crate::admin::problem::Problem;
 use crate::clock;
 use crate::db::projects::{self, BindingRow, Content, ProjectRow};
@@ -73,15 +75,31 @@ pub(crate) async fn holds(hub: &Hub, name: &str) -> sqlx::Result<Content> {
 /// What is in a project, and what to do with it.
 fn said(content: &Content) -> Vec<String> {
     let parts = [
-        (content.hosts, "hosts, move them"),
-        (content.profiles, "profiles, which stay for ever"),
-        (content.tokens, "tokens that let hosts in, revoke them"),
-        (content.preauths, "announced hosts, withdraw them"),
-        (content.claims, "claims, which end within a day"),
+        (content.hosts, "host, move it", "hosts, move them"),
+        (
+            content.profiles,
+            "profile, which stays for ever",
+            "profiles, which stay for ever",
+        ),
+        (
+            content.tokens,
+            "token that lets hosts in, revoke it",
+            "tokens that let hosts in, revoke them",
+        ),
+        (
+            content.preauths,
+            "announced host, withdraw it",
+            "announced hosts, withdraw them",
+        ),
+        (
+            content.claims,
+            "claim, which ends within a day",
+            "claims, which end within a day",
+        ),
     ];
-    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
     parts
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(count, one, many)| counted(count, one, many))
         .collect()
 }
 

@@ -7,7 +7,8 @@ use nix::ifaddrs::getifaddrs;
 use crate::db::{Db, settings};
 
 /// The URL that was given, which is remembered, else that of an earlier start, else the listening
-/// address. With it a warning when nobody outside this machine reaches that.
+/// address. With it a warning when nobody outside this machine reaches that: it is in the log, and
+/// is here for programs.
 pub(crate) async fn decide(
     db: &Db,
     given: Option<&str>,

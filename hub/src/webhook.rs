@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use burin_core::display::counted;
 use ring::hmac;
 use serde::Serialize;
 
@@ -137,7 +138,10 @@ async fn look(hub: &Hub, now: i64) -> anyhow::Result<()> {
     let mut tx = hub.db.begin().await?;
     let dropped = table::give_up(&mut tx, now - STALE).await?;
     if dropped > 0 {
-        tracing::warn!("{dropped} messages to the webhook were dropped after a day");
+        tracing::warn!(
+            "dropped after a day: {}",
+            counted(dropped, "message to the webhook", "messages to the webhook")
+        );
     }
     if table::queued(&mut tx).await? < MOST {
         for host in table::fallen(&mut tx, heard_since).await? {

@@ -1,5 +1,7 @@
 //! Text of strangers on terminals and pages: a serial number, a registry's error, a label.
 
+use std::fmt::Display;
+
 /// Whether a character may do more than stand there: move a cursor, begin a terminal's command, turn
 /// the order of what stands around it (Unicode's UAX #9; "Trojan Source", CVE-2021-42574), end a line
 /// for some readers only, or hide. A line feed and a tab count, too.
@@ -18,6 +20,13 @@ pub fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if disturbs(c) { ' ' } else { c })
         .collect()
+}
+
+/// A number and what it counts: `1 host`, `2 hosts`.
+#[must_use]
+pub fn counted<N: Copy + Display + TryInto<u64>>(count: N, one: &str, many: &str) -> String {
+    let is_one = count.try_into().is_ok_and(|count| count == 1);
+    format!("{count} {}", if is_one { one } else { many })
 }
 
 #[cfg(test)]
@@ -40,6 +49,14 @@ mod tests {
         ] {
             assert_eq!(plain(text), want, "{text:?}");
         }
+    }
+
+    #[test]
+    fn one_is_told_from_many() {
+        let hosts = |count| counted(count, "host", "hosts");
+        assert_eq!([0, 1, 2].map(hosts), ["0 hosts", "1 host", "2 hosts"]);
+        assert_eq!(counted(-1_i64, "try", "tries"), "-1 tries");
+        assert_eq!(counted(1_usize, "try", "tries"), "1 try");
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use burin_core::display::counted;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 
@@ -27,7 +28,8 @@ pub fn run() -> Result<()> {
     let started = Instant::now();
     let count = look(&mut drivers);
     eprintln!(
-        "burin: {count} modules loaded in {} ms",
+        "burin: {} loaded in {} ms",
+        counted(count, "module", "modules"),
         started.elapsed().as_millis()
     );
     std::fs::write(SETTLED, b"").with_context(|| format!("writing {SETTLED}"))?;

@@ -1,5 +1,6 @@
 //! `burin-hub person`, `password`, `api-key`, `audit`.
 
+use burin_core::display::counted;
 use clap::Subcommand;
 use reqwest::Method;
 
@@ -243,7 +244,11 @@ pub(super) async fn audit(
         AuditCommand::Verify => {
             let verdict: AuditVerdict = client.get("/api/v1/audit/verdict").await?;
             output.show(&verdict, |verdict| match verdict.broken_at {
-                None => format!("whole: {} lines, head {}", verdict.lines, verdict.head),
+                None => format!(
+                    "whole: {}, head {}",
+                    counted(verdict.lines, "line", "lines"),
+                    verdict.head
+                ),
                 Some(line) => format!("broken at line {line} of {}", verdict.lines),
             })?;
             if verdict.whole {

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use burin_api::claim::{ClaimLink, KeyLabel};
 use burin_api::host::Evidence;
 use burin_api::{claim, code};
+use burin_core::display::counted;
 use burin_core::identity::HostId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -243,7 +244,10 @@ async fn told(hub: &Hub, actor: &Actor, key: &str, number: i64) -> Result<ClaimI
         hub.wake();
         let detail = match left {
             0 => "this was not the number, and now the host shows another one".to_owned(),
-            left => format!("this is not the number on the host's screen; {left} tries left"),
+            left => format!(
+                "this is not the number on the host's screen; {} left",
+                counted(left, "try", "tries")
+            ),
         };
         return Err(Problem::new(
             StatusCode::CONFLICT,

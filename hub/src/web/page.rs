@@ -218,6 +218,11 @@ pub(super) fn until(at: impl Borrow<i64>) -> String {
     }
 }
 
+/// A number and what it counts, for people.
+pub(super) fn counted(count: impl Borrow<i64>, one: &str, many: &str) -> String {
+    burin_core::display::counted(*count.borrow(), one, many)
+}
+
 /// A time in UTC, `2026-11-21 06:30:00 UTC`.
 pub(super) fn time(at: impl Borrow<i64>) -> String {
     let text = crate::client::time(*at.borrow());

@@ -7,6 +7,7 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use burin_api::desired::{Layer, LayerKind, Release};
+use burin_core::display::counted;
 use serde::Deserialize;
 
 use super::page::{self, Fields, Frame, Named};
@@ -173,7 +174,7 @@ fn layer(layer: &Layer) -> LayerRow {
         facts.kernel.clone().unwrap_or_default(),
         match facts.files {
             0 => String::new(),
-            files => format!("{files} files"),
+            files => counted(files, "file", "files"),
         },
     ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();

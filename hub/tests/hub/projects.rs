@@ -253,7 +253,12 @@ async fn a_project_is_removed_when_nothing_is_in_it() {
     };
     let (status, problem) = remove("canary-b").await;
     assert_eq!(status, 409);
-    for part in ["2 hosts", "1 profiles", "1 tokens", "1 announced"] {
+    for part in [
+        "2 hosts,",
+        "1 profile,",
+        "1 token that lets",
+        "1 announced host,",
+    ] {
         assert!(
             problem["detail"].as_str().unwrap().contains(part),
             "{problem}"

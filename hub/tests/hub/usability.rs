@@ -1,8 +1,10 @@
 //! What the program tells people who do something that does not go, and what it remembers.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::commands::{program, run, serve, serve_by, text};
@@ -50,6 +52,35 @@ async fn the_public_url_is_remembered_and_its_absence_is_warned_of() {
     let file = run(folder.path(), &["user-data"]).await;
     assert!(text(&file.stdout).contains("https://hub.example:8443"));
     end(hub).await;
+}
+
+#[tokio::test]
+async fn the_absence_of_the_public_url_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    if let burin_hub::db::Place::Server(url) = database::of(folder.path()).await {
+        command.env("BURIN_DATABASE_URL", url.reveal());
+    }
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(folder.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut hub = command.spawn().unwrap();
+    let mut out = BufReader::new(hub.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("\nroot: ") {
+        assert_ne!(out.read_line(&mut said).await.unwrap(), 0, "{said}");
+    }
+    let mut log = hub.stderr.take().unwrap();
+    end(hub).await;
+    let mut logged = String::new();
+    log.read_to_string(&mut logged).await.unwrap();
+    out.read_to_string(&mut said).await.unwrap();
+    let all = said + &logged;
+    assert_eq!(all.matches("only this machine reaches").count(), 1, "{all}");
+    assert!(
+        logged.contains("WARN"),
+        "a collector knows it as a warning: {logged}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::unfinished::unfinished;
+use crate::display::counted;
 
 /// Bytes of a disk's start that are looked at: VMFS keeps its signature at 1 MiB, ZFS its labels
 /// up to 256 KiB.
@@ -77,8 +78,8 @@ impl Signatures {
                 format!(": {}", names.join(", "))
             };
             parts.push(format!(
-                "gpt with {} partitions{names}",
-                self.partitions.len()
+                "gpt with {}{names}",
+                counted(self.partitions.len(), "partition", "partitions")
             ));
         } else if !self.table.is_empty() {
             parts.push(self.table.clone());

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, MAX_BLOB, MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Packing};
+use crate::display::counted;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -85,7 +86,11 @@ pub enum DocumentError {
     Layer { number: usize, media_type: String },
     #[error("layer {number} claims {size} bytes")]
     LayerSize { number: usize, size: u64 },
-    #[error("the manifest has {layers} layers and the configuration {diff_ids} diff-ids")]
+    #[error(
+        "the manifest has {} and the configuration {}",
+        counted(*layers, "layer", "layers"),
+        counted(*diff_ids, "diff-id", "diff-ids")
+    )]
     Mismatch { layers: usize, diff_ids: usize },
     #[error("the image has no variant for linux/{wanted}; it has {found}")]
     Platform { wanted: String, found: String },

@@ -4,6 +4,7 @@ use burin_api::claim::KeyLabel;
 use burin_api::desired::DiskChoice;
 use burin_api::event::{Event, EventKind, Finding, Severity};
 use burin_api::host::DiskEvidence;
+use burin_core::display::counted;
 
 use super::super::{page, status};
 use crate::admin::problem::Problem;
@@ -181,7 +182,7 @@ pub(super) fn facts(host: &HostInfo) -> Vec<(&'static str, String)> {
     let evidence = &host.evidence;
     let cpu = match evidence.cores {
         0 => evidence.cpu.clone(),
-        cores => format!("{} ({cores} cores)", evidence.cpu),
+        cores => format!("{} ({})", evidence.cpu, counted(cores, "core", "cores")),
     };
     let memory = match evidence.memory >> 30 {
         0 => String::new(),
