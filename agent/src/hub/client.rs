@@ -148,3 +148,6 @@ impl Client {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What can go wrong between host and hub, said so that a person in front of the box can act.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use burin_api::dsse::DsseError;
@@ -44,6 +45,17 @@ pub enum Problem {
 
 /// The longest pause that somebody who proved nothing can ask for.
 const UNPROVEN: Duration = Duration::from_secs(60);
+
+/// How the kernel and rustls name the end of a connection that its other side broke off.
+const BROKEN_OFF: [ErrorKind; 4] = [
+    ErrorKind::UnexpectedEof,
+    ErrorKind::ConnectionReset,
+    ErrorKind::ConnectionAborted,
+    ErrorKind::BrokenPipe,
+];
+/// How hyper names it.
+const EARLY: &str = "connection closed before message completed";
+const INCOMPLETE: &str = "it closed the connection before its answer was complete";
 
 impl Problem {
     /// What a person can do.
@@ -130,6 +142,9 @@ impl Problem {
         if let Some(tls) = find_tls(error) {
             return of_tls(&tls);
         }
+        if let Some(words) = broken_off(error) {
+            return Self::Unreachable(words.to_owned());
+        }
         let words = innermost(error);
         if error.is_timeout() {
             return Self::Unreachable("no answer in time".to_owned());
@@ -184,21 +199,33 @@ fn of_tls(error: &rustls::Error) -> Problem {
 }
 
 fn find_tls(error: &reqwest::Error) -> Option<rustls::Error> {
-    let mut current: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(it) = current {
-        if let Some(tls) = it.downcast_ref::<rustls::Error>() {
-            return Some(tls.clone());
-        }
+    causes(error).find_map(|it| it.downcast_ref::<rustls::Error>().cloned())
+}
+
+/// What to say of a connection that ended before its time: the words of the libraries are for their
+/// users, with addresses of their manuals.
+fn broken_off(error: &reqwest::Error) -> Option<&'static str> {
+    let broke = causes(error)
+        .filter_map(|it| it.downcast_ref::<io::Error>())
+        .any(|it| BROKEN_OFF.contains(&it.kind()));
+    match (broke, error.is_connect()) {
+        (true, true) => Some("it closed the connection before TLS was set up"),
+        (true, false) => Some(INCOMPLETE),
+        // A close by the rules of TLS, which only HTTP finds too early.
+        (false, _) => (innermost(error) == EARLY).then_some(INCOMPLETE),
+    }
+}
+
+/// What led to an error, from the outside to the innermost.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&it| {
         // An I/O error hides what it carries from `source`.
-        let inner = it
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        current = match inner {
+        let inner = it.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inner {
             Some(inner) => Some(inner),
             None => it.source(),
-        };
-    }
-    None
+        }
+    })
 }
 
 fn innermost(error: &dyn Error) -> String {
