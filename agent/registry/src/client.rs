@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::access::Access;
 use crate::auth::{Challenge, TokenAnswer, token_url};
+use crate::connection;
 use crate::error::{Cause, Error};
 use crate::retry::Retry;
 
@@ -140,7 +141,7 @@ impl Registry {
     ) -> Result<T, Cause> {
         match tokio::time::timeout(self.retry.stall, work).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(Cause::Connection(chain(&error.without_url()))),
+            Ok(Err(error)) => Err(connection::cause(error)),
             Err(_) => Err(Cause::Stalled(self.retry.stall)),
         }
     }
@@ -318,17 +319,6 @@ fn check_repository(name: &str) -> Result<(), Cause> {
         return Ok(());
     }
     Err(Cause::Settings(format!("{name:?} is no repository name")))
-}
-
-/// The error and its sources on one line; reqwest's own text leaves the sources out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub enum Cause {
     /// No connection, or it broke.
     #[error("no usable connection: {0}")]
     Connection(String),
+    /// It speaks no TLS, or one that is not trusted; says what to do. Repeating does not help.
+    #[error("no secure connection: {0}")]
+    Tls(String),
     /// Nothing arrived for this long.
     #[error("no data for {} s", .0.as_secs())]
     Stalled(Duration),

@@ -5,6 +5,7 @@ mod access;
 mod auth;
 mod blob;
 mod client;
+mod connection;
 mod error;
 mod image;
 mod layer;

@@ -180,6 +180,11 @@ pub(crate) fn classify(error: anyhow::Error) -> anyhow::Error {
             .advise(
                 "Check its credentials: in the hub with `burin-hub registry add`, or in the user-data.",
             ),
+            // Whoever looks after the registry can put it right meanwhile.
+            Cause::Tls(_) => Failure::after(
+                Duration::from_secs(60),
+                "there is no secure connection to the registry",
+            ),
             Cause::NotFound => Failure::after(
                 Duration::from_secs(120),
                 "the registry does not have the layer",
@@ -312,6 +317,7 @@ mod tests {
             (registry(Cause::Server(503, None)), Some(Class::Again)),
             (registry(Cause::Refused("x".into())), Some(Class::Never)),
             (registry(Cause::Content("x".into())), None),
+            (registry(Cause::Tls("x".into())), None),
             (refusal, Some(Class::Never)),
             (full, Some(Class::Never)),
         ] {

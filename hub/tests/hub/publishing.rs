@@ -100,6 +100,24 @@ async fn a_host_gets_digests_and_the_devices_that_nothing_drives() {
 }
 
 #[tokio::test]
+async fn a_registry_without_tls_is_told_before_anything_is_repeated() {
+    let site = Site::start().await;
+    let registry = Registry::start().await;
+    registry.push("os/debian", "13", &[os(GOOD)]);
+    site.post("/api/v1/registries", json!({ "host": registry.host }))
+        .await;
+    let asked = publish(&site, profile(&registry, "1.0.0", OS_ONLY));
+    // All repetitions together would take twice this.
+    let refused = tokio::time::timeout(Duration::from_secs(15), asked).await;
+    let refused = refused.unwrap();
+    assert_eq!(refused.0, 502, "{refused:?}");
+    assert!(
+        detail(&refused).contains("list it so: `--plain-http`"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_version_never_changes_and_a_tag_is_resolved_once() {
     let site = Site::start().await;
     let registry = listed(&site).await;

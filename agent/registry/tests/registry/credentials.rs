@@ -4,27 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{GZIP, Reply, Server, gzip, noise, pull, spec};
+use crate::tls::certificate;
 use base64::Engine;
 use burin_registry::{Access, Cause, Credentials, Error, Registry, Retry};
 
 const USER: &str = "fleet-user";
 const PASSWORD: &str = "correct-horse-battery";
 const TOKEN: &str = "token-5f3a77";
-
-/// A certificate for loopback that is its own root: PEM and server settings.
-fn certificate() -> (String, Arc<rustls::ServerConfig>) {
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_string()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(vec![made.cert.der().clone()], key)
-    .unwrap();
-    (made.cert.pem(), Arc::new(config))
-}
 
 fn registry(access: Access) -> Registry {
     let credentials = Credentials {
