@@ -194,15 +194,24 @@ impl Hub {
             .with_context(|| format!("understanding the answer to {arguments:?}: {text}"))
     }
 
+    /// The API key in the file beside the hub's data.
+    ///
+    /// # Errors
+    /// When that is missing or makes no sense.
+    pub fn admin_key(&self) -> Result<String> {
+        let admin = self.data.join("admin.json");
+        let text = std::fs::read(&admin).with_context(|| format!("reading {}", admin.display()))?;
+        let admin: Value = serde_json::from_slice(&text).context("understanding admin.json")?;
+        let key = admin["api_key"].as_str().context("no key in admin.json")?;
+        Ok(key.to_owned())
+    }
+
     /// Sends `body` to the admin API with the rights of the file beside the hub's data.
     ///
     /// # Errors
     /// When the hub refuses.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let admin = self.data.join("admin.json");
-        let text = std::fs::read(&admin).with_context(|| format!("reading {}", admin.display()))?;
-        let admin: Value = serde_json::from_slice(&text).context("understanding admin.json")?;
-        let key = admin["api_key"].as_str().context("no key in admin.json")?;
+        let key = self.admin_key()?;
         // By a file, so that no process list shows it.
         let mut header = tempfile::NamedTempFile::new().context("making a file")?;
         writeln!(header, "Authorization: Bearer {key}").context("writing a header")?;

@@ -20,6 +20,12 @@ struct Arguments {
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     fleet: Option<u32>,
+    /// Only time the hub's refusals of codes that a host shows and of others, with so many accounts,
+    /// which takes about a minute
+    #[arg(long, value_name = "ACCOUNTS", num_args = 0..=1, default_missing_value = "1000",
+          conflicts_with_all = ["fleet", "machine"],
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    codes: Option<u32>,
     /// Seconds between two syncs of a host of the fleet
     #[arg(long, requires = "fleet", value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -36,9 +42,13 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir().context("making a folder for the measurement")?;
-    let figures = match arguments.fleet {
-        Some(hosts) => drive(&arguments, hosts, folder.path())?,
-        None => programs(&arguments, folder.path())?,
+    let figures = match (arguments.codes, arguments.fleet) {
+        (Some(accounts), _) => {
+            let built = Artifacts::beside_this_program()?;
+            fleet::codes::measure(&built, folder.path(), accounts)?
+        }
+        (None, Some(hosts)) => drive(&arguments, hosts, folder.path())?,
+        (None, None) => programs(&arguments, folder.path())?,
     };
     print!("{}", table(&figures));
     let path = workspace::target().join("bench.json");

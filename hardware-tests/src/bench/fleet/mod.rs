@@ -2,6 +2,7 @@
 //! and the return of all after the hub was away.
 
 mod agent;
+pub mod codes;
 mod tally;
 mod wire;
 
