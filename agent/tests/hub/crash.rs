@@ -1,6 +1,8 @@
 //! A host's process that is killed before its writes to the disk, by `strace`, and started again: it
 //! needs nobody, is one row of the hub, and takes one use of its token. Each run takes other writes;
-//! the ignored tests take every one.
+//! the ignored tests take every one. `boot` does the same with what the next start boots.
+
+mod boot;
 
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -50,6 +52,29 @@ async fn sweep(step: u32, mut survives: impl AsyncFnMut(Kill) -> bool) -> u32 {
     }
     println!("killed {kills} times, at every {step}th write from the {first}th on");
     kills
+}
+
+/// Runs one of the ignored tests in a process of its own, until it ends or is killed.
+fn live(test: &str, told: &Value, killed: Option<Kill>) -> ExitStatus {
+    let program = std::env::current_exe().unwrap();
+    let mut command = match killed {
+        None => Command::new(program),
+        Some(Kill { call, at }) => {
+            let mut strace = Command::new("strace");
+            let inject = format!("inject={call}:signal=SIGKILL:when={at}");
+            let trace = format!("trace={call}");
+            strace.args(["-f", "-qq", "-o", "/dev/null"]);
+            strace.args(["-e", trace.as_str(), "-e", inject.as_str()]);
+            strace.arg(program);
+            strace
+        }
+    };
+    command
+        .args(["--ignored", "--exact", test])
+        .env(TOLD, told.to_string())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap()
 }
 
 /// One life of a host, in a process of its own: it goes on from what its disk holds.
@@ -116,25 +141,7 @@ impl Life<'_> {
             "token": self.token, "root": self.root, "boot": boot, "old_key": self.old_key,
             "root_version": self.root_version,
         });
-        let program = std::env::current_exe().unwrap();
-        let mut command = match killed {
-            None => Command::new(program),
-            Some(Kill { call, at }) => {
-                let mut strace = Command::new("strace");
-                let inject = format!("inject={call}:signal=SIGKILL:when={at}");
-                let trace = format!("trace={call}");
-                strace.args(["-f", "-qq", "-o", "/dev/null"]);
-                strace.args(["-e", trace.as_str(), "-e", inject.as_str()]);
-                strace.arg(program);
-                strace
-            }
-        };
-        command
-            .args(["--ignored", "--exact", "crash::a_host_process"])
-            .env(TOLD, told.to_string())
-            .stdout(Stdio::null())
-            .status()
-            .unwrap()
+        live("crash::a_host_process", &told, killed)
     }
 
     /// Is killed at a write, then lives on. False when there were fewer writes than that.
