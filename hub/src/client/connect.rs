@@ -18,6 +18,8 @@ use crate::serve::{ADMIN_FILE, AdminFile};
 
 /// Publishing streams whole images before it answers.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Far above what a version or a problem needs.
+const LONGEST_LINE: usize = 1 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Why a command did not do it.
@@ -141,6 +143,44 @@ impl Client {
         self.bytes(Method::POST, path, Some(body)).await.map(drop)
     }
 
+    /// A body up, and down one JSON document a line, handed on as it comes; `accept` names their kind.
+    pub(crate) async fn lines<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        accept: &str,
+        mut take: impl FnMut(T),
+    ) -> Result<(), Failure> {
+        let request = self.http.post(format!("{}{path}", self.url));
+        let request = request.header(header::ACCEPT, accept).json(body);
+        let request = request.bearer_auth(self.bearer.reveal());
+        let lost = |err| unreachable(&self.url, err);
+        let mut answer = request.send().await.map_err(lost)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let bytes = answer.bytes().await.map_err(lost)?;
+            return Err(refused(&self.url, status, &bytes));
+        }
+        let mut line = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+            for piece in chunk.split_inclusive(|&byte| byte == b'\n') {
+                if line.len() + piece.len() > LONGEST_LINE {
+                    let text = format!("the hub's answer to {path} has a line without end");
+                    return Err(Failure::Other(anyhow::anyhow!(text)));
+                }
+                line.extend_from_slice(piece);
+                if line.ends_with(b"\n") {
+                    take(parse(path, &std::mem::take(&mut line))?);
+                }
+            }
+        }
+        // The one document of a hub that had nothing to tell has no line feed.
+        if !line.is_empty() {
+            take(parse(path, &line)?);
+        }
+        Ok(())
+    }
+
     /// A body up that replaces what was there, nothing down.
     pub(crate) async fn put_only<B: Serialize>(&self, path: &str, body: &B) -> Result<(), Failure> {
         self.bytes(Method::PUT, path, Some(body)).await.map(drop)
@@ -190,12 +230,7 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Result<T, Failure> {
-        let bytes = self.bytes(method, path, body).await?;
-        serde_json::from_slice(&bytes).map_err(|err| {
-            Failure::Other(anyhow::anyhow!(
-                "the hub's answer to {path} does not parse: {err}"
-            ))
-        })
+        parse(path, &self.bytes(method, path, body).await?)
     }
 
     async fn bytes<B: Serialize>(
@@ -214,6 +249,14 @@ impl Client {
         };
         answer(&self.url, request).await
     }
+}
+
+fn parse<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|err| {
+        Failure::Other(anyhow::anyhow!(
+            "the hub's answer to {path} does not parse: {err}"
+        ))
+    })
 }
 
 /// What to say when no answer came.

@@ -1,6 +1,6 @@
 //! What is printed: JSON for programs, columns for people.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use burin_core::display::{disturbs, plain};
@@ -10,6 +10,9 @@ use super::connect::Failure;
 
 /// Between two lines of progress.
 const BETWEEN: Duration = Duration::from_secs(1);
+
+/// A line that is replaced may not reach the end of the narrowest terminal: the rest would stay.
+const WIDTH: usize = 79;
 
 /// Where results go.
 #[derive(Debug)]
@@ -56,6 +59,20 @@ impl Output {
         } else {
             eprintln!("{what}: {} of {} MiB", done >> 20, total >> 20);
         }
+    }
+
+    /// Whether a person sees what goes on meanwhile.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// Shows a line on the terminal in the place of the last one; with `None` it is gone.
+    pub(crate) fn status(&mut self, line: Option<&str>) {
+        let line: String = plain(line.unwrap_or_default())
+            .chars()
+            .take(WIDTH)
+            .collect();
+        eprint!("\r{line}\x1b[K");
     }
 
     /// Says why it did not work, on standard error.

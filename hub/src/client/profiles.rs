@@ -3,11 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde::Deserialize;
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table, time};
 use super::projects;
+use crate::admin::profiles::LINES;
 use crate::admin::types::{ProfileDetail, ProfileInfo, PublishRequest};
+use crate::publish::progress::{PublishLine, Reading};
+
+const PATH: &str = "/api/v1/profiles";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfileCommand {
@@ -42,16 +47,14 @@ pub(super) async fn run(
             let document = std::fs::read_to_string(&file)
                 .map_err(|err| Failure::Input(format!("reading {}: {err}", file.display())))?;
             let request = PublishRequest { document, project };
-            let info: ProfileInfo = client
-                .post("/api/v1/profiles", &request)
-                .await
-                .map_err(|failure| failure.naming(&file))?;
+            let info = publish(client, &request, output).await;
+            let info = info.map_err(|failure| failure.naming(&file))?;
             output.show(&info, |info| {
                 format!("{}@{} is published", info.name, info.version)
             })
         }
         ProfileCommand::List => {
-            let infos: Vec<ProfileInfo> = client.get("/api/v1/profiles").await?;
+            let infos: Vec<ProfileInfo> = client.get(PATH).await?;
             output.show(&infos, |infos| {
                 let rows = infos.iter().map(|info| {
                     let at = time(info.published_at);
@@ -78,10 +81,61 @@ pub(super) async fn run(
     }
 }
 
+/// Publishes, and shows what the hub reads meanwhile to who sits there.
+async fn publish(
+    client: &Client,
+    request: &PublishRequest,
+    output: &mut Output,
+) -> Result<ProfileInfo, Failure> {
+    if !output.is_watched() {
+        return client.post(PATH, request).await;
+    }
+    let mut end = None;
+    let told = client.lines(PATH, request, LINES, |said| match said {
+        Said::Line(PublishLine::Reading(reading)) => output.status(Some(&progress(&reading))),
+        Said::Line(PublishLine::Published(info)) | Said::Whole(info) => end = Some(Ok(info)),
+        Said::Line(PublishLine::Problem(problem)) => end = Some(Err(problem)),
+    });
+    let told = told.await;
+    output.status(None);
+    told?;
+    match end {
+        Some(Ok(info)) => Ok(info),
+        Some(Err(problem)) => Err(Failure::Refused(Box::new(problem))),
+        None => Err(Failure::Other(anyhow::anyhow!(
+            "the hub's answer ended before it said whether the version is published; run this again, \
+             which is no error when it is"
+        ))),
+    }
+}
+
+/// A hub that has nothing to tell sends the version alone.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Line(PublishLine),
+    Whole(ProfileInfo),
+}
+
+fn progress(reading: &Reading) -> String {
+    let Reading {
+        layer,
+        number,
+        images,
+        done,
+        total,
+    } = reading;
+    let bytes = match total >> 20 {
+        0 => String::new(),
+        mib => format!(": {} of {mib} MiB", done >> 20),
+    };
+    format!("reading image {number} of {images}, {layer}{bytes}")
+}
+
 /// The version of a profile that was published last.
 async fn newest(client: &Client, name: String) -> Result<(String, String), Failure> {
     // The oldest of each name stands first.
-    let infos: Vec<ProfileInfo> = client.get("/api/v1/profiles").await?;
+    let infos: Vec<ProfileInfo> = client.get(PATH).await?;
     let found = infos.into_iter().rfind(|info| info.name == name);
     let found = found.ok_or_else(|| {
         Failure::Input(format!(

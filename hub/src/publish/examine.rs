@@ -11,6 +11,8 @@ use burin_core::profile::LayerDocument;
 use burin_registry::{Image, LayerSpec, LayerStream, Registry};
 use tokio::runtime::Handle;
 
+use super::progress::Teller;
+
 /// Most bytes of tar of one layer: as large as a system partition.
 const MOST_UNPACKED: u64 = 24 << 30;
 
@@ -50,35 +52,48 @@ impl Stack {
     }
 }
 
+/// An image and where it lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) repository: &'a str,
+    pub(super) image: &'a Image,
+}
+
 /// Streams what is new of an image and adds it to the stack.
 pub(super) async fn image(
-    registry: &Registry,
-    repository: &str,
-    image: &Image,
+    subject: Subject<'_>,
     layer: &LayerDocument,
     stack: &mut Stack,
+    teller: &Teller,
 ) -> Result<(Vec<Blob>, LayerFacts), Fault> {
     let mut work = Work::new(layer, std::mem::take(stack));
+    let image = subject.image.clone();
     let skipped = if work.is_picked() {
         0
     } else {
         image.diff_ids.len() - work.stack.new_of(&image.diff_ids).len()
     };
     let runtime = Handle::current();
-    let (registry, repository, image) = (registry.clone(), repository.to_owned(), image.clone());
+    let (registry, repository) = (subject.registry.clone(), subject.repository.to_owned());
+    teller.total(image.blobs[skipped..].iter().map(|blob| blob.size).sum());
+    let teller = teller.clone();
     let done = tokio::task::spawn_blocking(move || {
         let guard = runtime.enter();
         work.stack.outline.start_image();
+        let mut before = 0;
         for at in skipped..image.blobs.len() {
             let spec = LayerSpec {
                 blob: image.blobs[at].clone(),
                 diff_id: image.diff_ids.get(at).cloned(),
                 most_unpacked: MOST_UNPACKED,
             };
+            let teller = teller.clone();
             let stream = registry
-                .layer(&repository, &spec, |_| {})
+                .layer(&repository, &spec, move |here| teller.done(before + here))
                 .map_err(Fault::Registry)?;
             work.layer(stream, &spec.blob.digest)?;
+            before += spec.blob.size;
         }
         drop(guard);
         work.finish(&image)

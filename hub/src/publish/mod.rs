@@ -2,6 +2,7 @@
 //! and what cannot work on any host is refused here. The hub keeps facts, never blobs.
 
 mod examine;
+pub(crate) mod progress;
 mod signed;
 mod source;
 mod verdict;
@@ -20,7 +21,8 @@ use crate::projects;
 use crate::secret::sha256;
 use crate::state::Hub;
 
-use examine::Stack;
+use examine::{Stack, Subject};
+use progress::Teller;
 use source::Sources;
 
 /// Architecture of the images; the one that this version installs.
@@ -30,12 +32,13 @@ const ARCH: &str = "amd64";
 const LARGEST_RELEASE: usize = 128 * 1024;
 
 /// Publishes a version. The same document again is no error and reads nothing anew. A name that is
-/// new becomes one of `project`, and stays there.
+/// new becomes one of `project`, and stays there. `teller` hears what is read.
 pub(crate) async fn publish(
     hub: &Hub,
     actor: &Actor,
     document: &str,
     project: Option<&str>,
+    teller: &Teller,
 ) -> Result<ProfileName, Problem> {
     let parsed = profile::parse(document).map_err(|problems| {
         let errors = problems.iter().map(ToString::to_string).collect();
@@ -45,7 +48,7 @@ pub(crate) async fn publish(
     if let Some(known) = published(hub, &parsed, document).await? {
         return Ok(known);
     }
-    let mut release = resolve(hub, &parsed).await?;
+    let mut release = resolve(hub, &parsed, teller).await?;
     verdict::check(&release)?;
     let module_aliases = strip_aliases(&mut release);
     let release = to_json(&release)?;
@@ -139,7 +142,7 @@ fn taken(name: &str, version: &str) -> Problem {
     ))
 }
 
-async fn resolve(hub: &Hub, parsed: &ProfileDocument) -> Result<Release, Problem> {
+async fn resolve(hub: &Hub, parsed: &ProfileDocument, teller: &Teller) -> Result<Release, Problem> {
     let sources = Sources::load(hub).await?;
     // Before anything is read: a profile with one bad name shall not cost an hour.
     for layer in &parsed.layers {
@@ -150,6 +153,9 @@ async fn resolve(hub: &Hub, parsed: &ProfileDocument) -> Result<Release, Problem
                 .map_err(|why| at(layer, &why))?;
         }
     }
+    let is_image = |layer: &&LayerDocument| matches!(layer.source, LayerSource::Image(_));
+    let images = parsed.layers.iter().filter(is_image).count();
+    let mut number = 0;
     let mut stack = Stack::default();
     let mut layers = Vec::new();
     for layer in &parsed.layers {
@@ -158,7 +164,11 @@ async fn resolve(hub: &Hub, parsed: &ProfileDocument) -> Result<Release, Problem
                 inline: inline.clone(),
                 ..empty(layer)
             },
-            LayerSource::Image(_) => image(hub, &sources, layer, &mut stack).await?,
+            LayerSource::Image(_) => {
+                number += 1;
+                teller.image(&layer.name, number, images);
+                image(hub, &sources, layer, &mut stack, teller).await?
+            }
         });
     }
     let used = |host: &str| layers.iter().any(|layer| layer.registry == host);
@@ -178,6 +188,7 @@ async fn image(
     sources: &Sources,
     layer: &LayerDocument,
     stack: &mut Stack,
+    teller: &Teller,
 ) -> Result<Layer, Problem> {
     let LayerSource::Image(reference) = &layer.source else {
         return Ok(empty(layer));
@@ -206,7 +217,12 @@ async fn image(
             signed::Fault::Refused(why) => at(layer, &why),
         })?;
     tracing::info!(layer = layer.name, %digest, "looking through an image");
-    let (blobs, facts) = examine::image(&registry, repository, &image, layer, stack)
+    let subject = Subject {
+        registry: &registry,
+        repository,
+        image: &image,
+    };
+    let (blobs, facts) = examine::image(subject, layer, stack, teller)
         .await
         .map_err(|err| match err {
             examine::Fault::Registry(err) => unreadable(layer, &err),

@@ -16,7 +16,7 @@ use crate::admin::problem::Problem;
 use crate::admin::profiles::published;
 use crate::db::profiles::ProfileName;
 use crate::db::{self, from_json};
-use crate::publish;
+use crate::publish::{self, progress::Teller};
 use crate::release::store;
 use crate::state::Hub;
 
@@ -131,7 +131,8 @@ pub(super) async fn publish(
 ) -> Result<Response, Problem> {
     // Browsers end lines with CR LF.
     let document = form.document.replace("\r\n", "\n");
-    match publish::publish(&hub, &actor, &document, Some(&form.project)).await {
+    let teller = Teller::default();
+    match publish::publish(&hub, &actor, &document, Some(&form.project), &teller).await {
         Ok(row) => Ok(page::go(&format!("/profiles/{}/{}", row.name, row.version))),
         Err(problem) => {
             let page = ProfilesPage {

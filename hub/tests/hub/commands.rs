@@ -33,7 +33,8 @@ pub(crate) fn program_killed_at(call: &str, at: u32) -> Command {
     without_settings(strace)
 }
 
-fn without_settings(mut command: Command) -> Command {
+/// A command that no variable of the caller changes.
+pub(crate) fn without_settings(mut command: Command) -> Command {
     command
         .env_remove("BURIN_HUB")
         .env_remove("BURIN_HUB_TOKEN")

@@ -26,6 +26,7 @@ mod moving;
 mod oidc;
 mod outage;
 mod people;
+mod progress;
 mod projects;
 mod publishing;
 mod races;

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -19,6 +22,8 @@ type Content = Arc<Mutex<Served>>;
 #[derive(Default)]
 struct Served {
     bodies: BTreeMap<String, Vec<u8>>,
+    /// The path of a body of which the second half waits for a permit.
+    held: Option<(String, Arc<Semaphore>)>,
     requests: usize,
 }
 
@@ -117,6 +122,14 @@ impl Registry {
         self.content.lock().unwrap().requests
     }
 
+    /// Sends the second half of a blob only when the returned one gets a permit, a request each.
+    pub(crate) fn hold(&self, repository: &str, layer: &[u8]) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        let path = format!("{repository}/blobs/{}", digest(layer));
+        self.content.lock().unwrap().held = Some((path, gate.clone()));
+        gate
+    }
+
     /// Replaces the bytes of a blob under its old name.
     pub(crate) fn damage(&self, repository: &str, layer: &[u8]) {
         let mut bytes = layer.to_vec();
@@ -128,10 +141,14 @@ impl Registry {
 }
 
 async fn serve(State(content): State<Content>, Path(path): Path<String>) -> Response {
-    let found = {
+    let (found, gate) = {
         let mut content = content.lock().unwrap();
         content.requests += 1;
-        content.bodies.get(&path).cloned()
+        let held = content.held.as_ref().filter(|(held, _)| *held == path);
+        (
+            content.bodies.get(&path).cloned(),
+            held.map(|(_, gate)| gate.clone()),
+        )
     };
     let Some(bytes) = found else {
         return StatusCode::NOT_FOUND.into_response();
@@ -141,5 +158,19 @@ async fn serve(State(content): State<Content>, Path(path): Path<String>) -> Resp
     } else {
         "application/octet-stream"
     };
-    ([(header::CONTENT_TYPE, kind)], bytes).into_response()
+    let body = match gate {
+        None => Body::from(bytes),
+        Some(gate) => in_halves(bytes, gate),
+    };
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+fn in_halves(mut bytes: Vec<u8>, gate: Arc<Semaphore>) -> Body {
+    let rest = bytes.split_off(bytes.len() / 2);
+    let rest = stream::once(async move {
+        gate.acquire().await.unwrap().forget();
+        rest
+    });
+    let all = stream::once(async { bytes }).chain(rest);
+    Body::from_stream(all.map(Ok::<_, std::convert::Infallible>))
 }
