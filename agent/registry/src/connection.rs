@@ -16,6 +16,9 @@ const BROKEN_OFF: [ErrorKind; 4] = [
     ErrorKind::BrokenPipe,
 ];
 
+/// How hyper names it.
+const EARLY: &str = "connection closed before message completed";
+
 /// Tells a TLS that cannot work with this registry from a connection that may work a little later.
 pub(crate) fn cause(error: reqwest::Error) -> Cause {
     let who = error.url().map(server).unwrap_or_default();
@@ -28,10 +31,7 @@ pub(crate) fn cause(error: reqwest::Error) -> Cause {
     if let Some(why) = tls.and_then(|error| mismatch(error, &who)) {
         return Cause::Tls(why);
     }
-    let broken_off = causes(&error)
-        .filter_map(|it| it.downcast_ref::<io::Error>())
-        .any(|it| BROKEN_OFF.contains(&it.kind()));
-    Cause::Connection(match broken_off {
+    Cause::Connection(match is_broken_off(&error) {
         true => "it closed the connection too early".to_owned(),
         false => chain(&error),
     })
@@ -83,8 +83,19 @@ fn mismatch(error: &rustls::Error, who: &str) -> Option<String> {
     Some(format!("{who} {why}"))
 }
 
+/// Whether the other side ended the connection before its time. The words of the libraries for that
+/// are for their users, with addresses of their manuals.
+#[must_use]
+pub fn is_broken_off(error: &reqwest::Error) -> bool {
+    causes(error).any(|it| match it.downcast_ref::<io::Error>() {
+        Some(it) => BROKEN_OFF.contains(&it.kind()),
+        // A close by the rules of TLS is one that only HTTP finds too early.
+        None => it.source().is_none() && it.to_string() == EARLY,
+    })
+}
+
 /// What led to an error, from the outside to the innermost.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+pub fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(error.source(), |&it| {
         // An I/O error hides what it carries from `source`.
         let inner = it.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

@@ -14,6 +14,7 @@ mod signature;
 
 pub use access::{Access, Credentials, Proxy};
 pub use client::Registry;
+pub use connection::{causes, is_broken_off};
 pub use error::{Cause, Error};
 pub use image::{BlobRef, Image};
 pub use layer::{LayerSpec, LayerStream};

@@ -1,13 +1,13 @@
 //! What can go wrong between host and hub, said so that a person in front of the box can act.
 
 use std::error::Error;
-use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use burin_api::dsse::DsseError;
 use burin_api::message::Refusal;
 use burin_api::root::RootError;
 use burin_core::backoff::Class;
+use burin_registry::{causes, is_broken_off};
 use rustls::CertificateError;
 
 /// Why a call to the hub failed.
@@ -45,17 +45,6 @@ pub enum Problem {
 
 /// The longest pause that somebody who proved nothing can ask for.
 const UNPROVEN: Duration = Duration::from_secs(60);
-
-/// How the kernel and rustls name the end of a connection that its other side broke off.
-const BROKEN_OFF: [ErrorKind; 4] = [
-    ErrorKind::UnexpectedEof,
-    ErrorKind::ConnectionReset,
-    ErrorKind::ConnectionAborted,
-    ErrorKind::BrokenPipe,
-];
-/// How hyper names it.
-const EARLY: &str = "connection closed before message completed";
-const INCOMPLETE: &str = "it closed the connection before its answer was complete";
 
 impl Problem {
     /// What a person can do.
@@ -202,29 +191,11 @@ fn find_tls(error: &reqwest::Error) -> Option<rustls::Error> {
     causes(error).find_map(|it| it.downcast_ref::<rustls::Error>().cloned())
 }
 
-/// What to say of a connection that ended before its time: the words of the libraries are for their
-/// users, with addresses of their manuals.
+/// What to say of a connection that ended before its time.
 fn broken_off(error: &reqwest::Error) -> Option<&'static str> {
-    let broke = causes(error)
-        .filter_map(|it| it.downcast_ref::<io::Error>())
-        .any(|it| BROKEN_OFF.contains(&it.kind()));
-    match (broke, error.is_connect()) {
-        (true, true) => Some("it closed the connection before TLS was set up"),
-        (true, false) => Some(INCOMPLETE),
-        // A close by the rules of TLS, which only HTTP finds too early.
-        (false, _) => (innermost(error) == EARLY).then_some(INCOMPLETE),
-    }
-}
-
-/// What led to an error, from the outside to the innermost.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&it| {
-        // An I/O error hides what it carries from `source`.
-        let inner = it.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        match inner {
-            Some(inner) => Some(inner),
-            None => it.source(),
-        }
+    is_broken_off(error).then(|| match error.is_connect() {
+        true => "it closed the connection before TLS was set up",
+        false => "it closed the connection before its answer was complete",
     })
 }
 

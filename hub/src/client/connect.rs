@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use burin_registry::is_broken_off;
 use reqwest::{Method, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -261,6 +262,12 @@ fn parse<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Failure> {
 
 /// What to say when no answer came.
 fn unreachable(url: &str, err: reqwest::Error) -> Failure {
+    if is_broken_off(&err) && !err.is_connect() {
+        return Failure::Other(anyhow::anyhow!(
+            "asking the hub at {url}: it closed the connection before its answer was complete; its log \
+             may say why"
+        ));
+    }
     let advice = match (err.is_connect(), err.is_timeout()) {
         (true, _) => ": is it running, and is this its address and certificate?",
         (_, true) => ": it takes too long",

@@ -1,12 +1,15 @@
 //! Who publishes a profile sees what the hub reads meanwhile.
 
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Response, header};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::commands::{run, serve, text, without_settings};
@@ -130,53 +133,85 @@ async fn lines_tell_what_is_read_and_how_it_ends() {
     assert_eq!(asked(&site, "kind: Profil\n").await.status(), 422);
 }
 
-#[tokio::test]
-async fn a_person_at_a_terminal_sees_what_is_read() {
+/// A hub with a registry that keeps back the rest of a large blob, and a profile in a file.
+struct Held {
+    folder: tempfile::TempDir,
+    hub: Child,
+    _registry: Registry,
+    gate: Arc<Semaphore>,
+    file: PathBuf,
+}
+
+async fn held() -> Held {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
-    let (_hub, _) = serve(data).await;
+    let (hub, _) = serve(data).await;
     let registry = Registry::start().await;
     let add = ["registry", "add", &registry.host, "--plain-http"];
     assert!(run(data, &add).await.status.success());
     let layer = large();
     registry.push("os/debian", "13", std::slice::from_ref(&layer));
     registry.push("os/more", "1", &[tar(&[("opt/more", "x")])]);
-    let gate = registry.hold("os/debian", &layer);
     let file = data.join("edge.yaml");
     std::fs::write(&file, document(&registry)).unwrap();
+    Held {
+        gate: registry.hold("os/debian", &layer),
+        hub,
+        _registry: registry,
+        file,
+        folder,
+    }
+}
 
+/// Publishes at a terminal, up to where the registry keeps the rest back: the command, the terminal's
+/// output and what it showed.
+async fn at_terminal(held: &Held) -> (Child, ChildStdout, Vec<u8>) {
     let words = "exec \"$BURIN\" --data \"$DATA\" profile publish \"$FILE\"";
-    let settings = [
-        ("BURIN", env!("CARGO_BIN_EXE_burin-hub").as_ref()),
-        ("DATA", data.as_os_str()),
-        ("FILE", file.as_os_str()),
-    ];
     let mut command = without_settings(Command::new("script"));
+    command.args(["-q", "-e", "-c", words, "/dev/null"]);
+    command.env("BURIN", env!("CARGO_BIN_EXE_burin-hub"));
     command
-        .args(["-q", "-e", "-c", words, "/dev/null"])
-        .envs(settings);
-    command.stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+        .env("DATA", held.folder.path())
+        .env("FILE", &held.file);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
     let mut seen = Vec::new();
     while !text(&seen).contains("reading image 1 of 2, os: 1 of 3 MiB") {
         let count = timeout(DEADLINE, out.read_buf(&mut seen)).await.unwrap();
         assert_ne!(count.unwrap(), 0, "{}", text(&seen));
     }
-    gate.add_permits(1);
-    timeout(DEADLINE, out.read_to_end(&mut seen))
-        .await
-        .unwrap()
-        .unwrap();
+    (child, out, seen)
+}
+
+#[tokio::test]
+async fn a_person_at_a_terminal_sees_what_is_read() {
+    let held = held().await;
+    let (mut child, mut out, mut seen) = at_terminal(&held).await;
+    held.gate.add_permits(1);
+    let rest = timeout(DEADLINE, out.read_to_end(&mut seen)).await;
+    rest.unwrap().unwrap();
     assert!(child.wait().await.unwrap().success());
     let seen = text(&seen);
-    assert!(
-        seen.ends_with("\r\u{1b}[Kedge@1.0.0 is published\r\n"),
-        "{seen:?}"
-    );
+    let end = "\r\u{1b}[Kedge@1.0.0 is published\r\n";
+    assert!(seen.ends_with(end), "{seen:?}");
 
     // Nobody looks: the result alone.
-    let again = run(data, &["profile", "publish", file.to_str().unwrap()]).await;
+    let file = held.file.to_str().unwrap();
+    let again = run(held.folder.path(), &["profile", "publish", file]).await;
     assert_eq!(text(&again.stdout), "edge@1.0.0 is published\n");
     assert_eq!(text(&again.stderr), "");
+}
+
+#[tokio::test]
+async fn a_hub_that_dies_meanwhile_is_told_in_words_for_people() {
+    let mut held = held().await;
+    let (mut child, mut out, mut seen) = at_terminal(&held).await;
+    held.hub.kill().await.unwrap();
+    let rest = timeout(DEADLINE, out.read_to_end(&mut seen)).await;
+    rest.unwrap().unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(1));
+    let seen = text(&seen);
+    let end = "it closed the connection before its answer was complete; its log may say why\r\n";
+    assert!(seen.ends_with(end), "{seen:?}");
+    assert!(!seen.contains("docs.rs"), "{seen:?}");
 }
