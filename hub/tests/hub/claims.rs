@@ -100,7 +100,7 @@ async fn three_wrong_numbers_draw_another_and_five_lock_the_account() {
     let host = machine(&site, "S1").await;
     let screen = host.shows(&site).await;
     claim(&site, json!({ "link": host.link(&site) })).await;
-    for left in ["2 tries", "1 tries", "another"] {
+    for left in ["2 tries", "1 try left", "another"] {
         let wrong = number(&site, &host, other_than(screen.number)).await;
         assert_eq!((wrong.0, &wrong.1["type"]), (409, &json!("wrong_number")));
         assert!(

@@ -20,6 +20,7 @@ use burin_hub::cli::{PeopleOptions, ServeArgs, Span};
 use burin_hub::listen::Patience;
 use burin_hub::serve::{self, Running};
 use serde_json::Value;
+use tracing_subscriber::filter::LevelFilter;
 
 /// A running hub with its folder.
 pub(crate) struct Site {
@@ -44,6 +45,9 @@ impl Site {
     pub(crate) async fn at(folder: tempfile::TempDir, change: impl FnOnce(&mut ServeArgs)) -> Self {
         // A test of the same process may have installed it already.
         drop(rustls::crypto::ring::default_provider().install_default());
+        // What the hub logs stands beside the test that fails.
+        let log = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN);
+        drop(log.with_test_writer().try_init());
         let mut args = arguments(folder.path()).await;
         change(&mut args);
         let running = serve::start(&args).await.unwrap();
