@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use burin_registry::is_broken_off;
 use reqwest::{Method, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::Connection;
 use super::isos::Piece;
 use super::pin;
+use super::unreachable::unreachable;
 use crate::admin::problem::Problem;
 use crate::admin::types::{LoginAnswer, LoginRequest};
 use crate::secret::Secret;
@@ -22,6 +22,10 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Far above what a version or a problem needs.
 const LONGEST_LINE: usize = 1 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
+const UNKNOWN: &str = "the hub does not know the key that was sent, or no longer; look at BURIN_HUB_TOKEN, or \
+     with --data at admin.json there: the hub makes that anew when it starts";
+const CODE_NEEDED: &str =
+    "this account has one-time codes: give the code of this moment in BURIN_HUB_CODE";
 
 /// Why a command did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,16 @@ impl Failure {
             Self::Refused(problem) if problem.code == "bad_input" => 2,
             Self::Refused(_) | Self::Other(_) => 1,
         }
+    }
+
+    /// Of a request with a key or a login: what to do when the hub knows none.
+    fn of_key(mut self) -> Self {
+        if let Self::Refused(problem) = &mut self
+            && problem.code == "unauthorized"
+        {
+            UNKNOWN.clone_into(&mut problem.detail);
+        }
+        self
     }
 
     /// Puts the file's name before what is wrong in it.
@@ -160,7 +174,7 @@ impl Client {
         let status = answer.status();
         if !status.is_success() {
             let bytes = answer.bytes().await.map_err(lost)?;
-            return Err(refused(&self.url, status, &bytes));
+            return Err(refused(&self.url, status, &bytes).of_key());
         }
         let mut line = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(lost)? {
@@ -213,7 +227,7 @@ impl Client {
         let status = answer.status();
         if !status.is_success() {
             let bytes = answer.bytes().await.map_err(lost)?;
-            return Err(refused(&self.url, status, &bytes));
+            return Err(refused(&self.url, status, &bytes).of_key());
         }
         if !piece.follows(status) {
             let text = "the hub has another file than the one whose rest is missing; begin anew";
@@ -248,7 +262,8 @@ impl Client {
             Some(body) => request.json(body),
             None => request,
         };
-        answer(&self.url, request).await
+        let bytes = answer(&self.url, request).await;
+        bytes.map_err(Failure::of_key)
     }
 }
 
@@ -258,22 +273,6 @@ fn parse<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, Failure> {
             "the hub's answer to {path} does not parse: {err}"
         ))
     })
-}
-
-/// What to say when no answer came.
-fn unreachable(url: &str, err: reqwest::Error) -> Failure {
-    if is_broken_off(&err) && !err.is_connect() {
-        return Failure::Other(anyhow::anyhow!(
-            "asking the hub at {url}: it closed the connection before its answer was complete; its log \
-             may say why"
-        ));
-    }
-    let advice = match (err.is_connect(), err.is_timeout()) {
-        (true, _) => ": is it running, and is this its address and certificate?",
-        (_, true) => ": it takes too long",
-        _ => "",
-    };
-    Failure::Other(anyhow::Error::from(err).context(format!("asking the hub at {url}{advice}")))
 }
 
 /// Sends and gives the body of a 2xx answer.
@@ -289,7 +288,13 @@ async fn answer(url: &str, request: reqwest::RequestBuilder) -> Result<Vec<u8>, 
 
 fn refused(url: &str, status: reqwest::StatusCode, bytes: &[u8]) -> Failure {
     match serde_json::from_slice::<Problem>(bytes) {
-        Ok(problem) => Failure::Refused(Box::new(problem)),
+        Ok(mut problem) => {
+            // What the hub says of it is for programs that speak to it themselves.
+            if problem.code == "code_needed" {
+                CODE_NEEDED.clone_into(&mut problem.detail);
+            }
+            Failure::Refused(Box::new(problem))
+        }
         Err(_) => Failure::Other(anyhow::anyhow!(
             "the hub at {url} answered {status}; is this a burin hub of the same version?"
         )),
@@ -330,6 +335,11 @@ fn builder() -> reqwest::ClientBuilder {
 fn trusting(pem: &str) -> Result<reqwest::Client, Failure> {
     let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
         .map_err(|err| Failure::Input(format!("the CA file holds no certificate in PEM: {err}")))?;
+    if roots.is_empty() {
+        let text =
+            "the CA file holds no certificate in PEM; the hub names the right file when it starts";
+        return Err(Failure::Input(text.to_owned()));
+    }
     builder()
         .tls_certs_only(roots)
         .build()

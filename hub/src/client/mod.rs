@@ -12,6 +12,7 @@ mod profiles;
 mod projects;
 mod registries;
 mod tokens;
+mod unreachable;
 pub(crate) mod user_data;
 
 use std::path::PathBuf;

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::commands::{program, run, serve, serve_by, text};
+use crate::commands::{program, run, serve, serve_by, text, without_settings};
 use crate::support::{database, iso};
 
 async fn end(mut hub: Child) {
@@ -143,7 +143,51 @@ async fn errors_of_the_command_line_say_what_to_do() {
     end(hub).await;
     let gone = run(data, &["host", "list"]).await;
     let error = text(&gone.stderr);
-    assert!(error.contains("is it running"), "{error}");
+    assert!(error.contains("nothing listens there"), "{error}");
+}
+
+/// What `host list` says on standard error with an API key, of a hub that is trusted by a certificate.
+async fn by_url(url: &str, ca: &Path, key: &str) -> String {
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_burin-hub")));
+    command.args(["host", "list", "--hub", url, "--ca"]).arg(ca);
+    let done = command.env("BURIN_HUB_TOKEN", key).output().await.unwrap();
+    assert_ne!(done.status.code(), Some(0));
+    text(&done.stderr).to_owned()
+}
+
+#[tokio::test]
+async fn a_hub_that_is_not_reached_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hub, ready) = serve(folder.path()).await;
+    let url = format!("https://{}", ready["listen"].as_str().unwrap());
+    let ca = Path::new(ready["ca"].as_str().unwrap());
+    let none = folder.path().join("none.pem");
+    std::fs::write(&none, "kind: Profile\n").unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let other = folder.path().join("other.pem");
+    std::fs::write(&other, made.cert.pem()).unwrap();
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain_url = format!("https://{}", plain.local_addr().unwrap());
+    let speaks = tokio::spawn(async move {
+        let (mut socket, _) = plain.accept().await.unwrap();
+        socket
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        socket.read(&mut [0; 1024]).await.unwrap();
+    });
+    for (url, ca, said) in [
+        (&*url, ca, "look at BURIN_HUB_TOKEN"),
+        (&url, &none, "the CA file holds no certificate"),
+        (&url, &other, "signed by nobody who is trusted here"),
+        (&plain_url, &other, "it does not speak TLS"),
+    ] {
+        let error = by_url(url, ca, "no-key").await;
+        assert!(error.contains(said), "{said}: {error}");
+        assert!(!error.contains("error sending request"), "{error}");
+    }
+    speaks.await.unwrap();
+    end(hub).await;
 }
 
 #[tokio::test]
