@@ -236,7 +236,7 @@ fn root(connection: &Connection, command: &RootCommand, json: bool) -> anyhow::R
         println!("{}", serde_json::to_string(&info)?);
         return Ok(());
     }
-    println!("root document {}: {}", info.version, info.root);
+    println!("root document {}, root key {}", info.version, info.root);
     for key in &info.release {
         let profiles = match key.profiles.as_slice() {
             [] => "every profile".to_owned(),
@@ -251,7 +251,13 @@ fn root(connection: &Connection, command: &RootCommand, json: bool) -> anyhow::R
         println!("hosts reach the hub at {address}");
     }
     if let Some(file) = &info.leftover {
-        println!("move the root key {} off this machine", file.display());
+        let file = file.display();
+        match info.unprotected {
+            true => println!("move the root key {file} off this machine"),
+            false => println!(
+                "{file} is a former root key: hubs need it no more, so keep it elsewhere or delete it"
+            ),
+        }
     }
     if info.version > 1 {
         println!("start the hub again, so that it shows this document");

@@ -14,7 +14,7 @@ use super::types::{ActRequest, AssignRequest, AssignmentInfo, HostInfo, Page};
 use super::{Body, read, view};
 use crate::clock;
 use crate::db::hosts::HostRow;
-use crate::db::{Connection, assignments, audit, hosts, profiles, to_json};
+use crate::db::{Connection, assignments, audit, hosts, preauths, profiles, to_json};
 use crate::registration::decide::{Decision, Why, decide};
 use crate::registration::landing::relocate;
 use crate::release::store;
@@ -58,12 +58,29 @@ fn missing(name: &str) -> Problem {
     Problem::not_found(format!("no host has the uid or host ID `{name}`"))
 }
 
+/// As [`missing`], unless the host is awaited.
+async fn absent(hub: &Hub, actor: &Actor, name: &str) -> Result<Problem, Problem> {
+    let now = clock::now_ms();
+    let announced = preauths::list(&hub.db, &actor.scope.sees).await?;
+    let mut waiting = announced
+        .iter()
+        .filter(|it| it.host_uid.is_none() && it.expires_at > now);
+    Ok(
+        match waiting.any(|it| it.value.eq_ignore_ascii_case(name)) {
+            true => Problem::not_found(format!(
+                "`{name}` is announced and has not called yet; it is a host as soon as it does"
+            )),
+            false => missing(name),
+        },
+    )
+}
+
 /// The one host that a write of this caller means; pages use it too. A host ID that several hosts
 /// have must be told by its uid, unless one of them is live.
 pub(crate) async fn meant(hub: &Hub, actor: &Actor, name: &str) -> Result<HostRow, Problem> {
     let mut found = hosts::find(&hub.db, &actor.scope.sees, name).await?;
     if found.is_empty() {
-        return Err(missing(name));
+        return Err(absent(hub, actor, name).await?);
     }
     let first = found.remove(0);
     actor.scope.admit(&first.project, || missing(name))?;

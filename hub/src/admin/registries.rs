@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
 use axum::{Json, http::StatusCode};
+use burin_core::display::counted;
 
 use super::auth::Actor;
 use super::problem::Problem;
@@ -91,6 +92,23 @@ pub(crate) async fn put(
     Ok(Json(entry))
 }
 
+/// A registry and how it is spoken to.
+pub(crate) fn spoken(entry: &RegistryEntry) -> String {
+    let how = if entry.plain_http {
+        "plain HTTP"
+    } else {
+        "HTTPS"
+    };
+    let mut parts = vec![format!("{} over {how}", entry.host)];
+    parts.extend(entry.endpoint.iter().map(|at| format!("found at {at}")));
+    if !entry.ca.is_empty() {
+        parts.push(counted(entry.ca.len(), "own root", "own roots"));
+    }
+    let realm = entry.token_realm.iter();
+    parts.extend(realm.map(|realm| format!("tokens from {realm}")));
+    parts.join(", ")
+}
+
 /// Lists a registry; pages use it too.
 pub(crate) async fn list_one(
     hub: &Hub,
@@ -121,7 +139,7 @@ pub(crate) async fn list_one(
         &mut tx,
         &actor.name,
         "registry.put",
-        &row.host,
+        &spoken(entry),
         clock::now_ms(),
     )
     .await?;

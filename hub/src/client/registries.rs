@@ -8,6 +8,7 @@ use reqwest::Method;
 
 use super::connect::{Client, Failure};
 use super::output::{Output, table};
+use crate::admin::registries::spoken;
 use crate::admin::types::{CredentialRequest, RegistryEntry};
 use crate::secret::Secret;
 
@@ -130,8 +131,8 @@ async fn add(client: &Client, args: AddRegistry, output: &mut Output) -> Result<
         entry.username = Some(credentials.username);
     }
     output.show(&entry, |entry| match &entry.username {
-        Some(user) => format!("registry {} is listed, with {user}'s password", entry.host),
-        None => format!("registry {} is listed", entry.host),
+        Some(user) => format!("listed: registry {}, with {user}'s password", spoken(entry)),
+        None => format!("listed: registry {}", spoken(entry)),
     })
 }
 

@@ -94,7 +94,8 @@ async fn announce(hub: &Hub, actor: &Actor, asked: Announced) -> Result<PreauthR
 fn announced_before(actor: &Actor, before: &PreauthRow) -> Problem {
     let detail = match actor.scope.sees.has(&before.project) {
         true => format!(
-            "{} {} was announced by {} already; remove {} first",
+            "{} {} was announced by {} already; withdraw that first: `burin-hub host withdraw {}`, or on the \
+             page Claim",
             before.kind, before.value, before.created_by, before.id
         ),
         false => format!(

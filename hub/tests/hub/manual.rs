@@ -242,3 +242,25 @@ async fn a_full_list_of_one_host_id_makes_room_for_nobody_who_is_not_silent() {
     let other = first.beside("S2", "b");
     assert_eq!(reason(other.enroll(&site, None).await), "no_token");
 }
+
+#[tokio::test]
+async fn a_host_that_is_awaited_is_not_unknown() {
+    let site = Site::start().await;
+    let host_id = HostId::derive(Source::SmbiosUuid, UUID).to_string();
+    let approve = async || {
+        let path = format!("/api/v1/hosts/{}/approve", host_id.to_lowercase());
+        let body = json!({ "key": "3BGT S77Z" });
+        let (status, problem) = site.ask(Method::POST, &path, Some(body)).await;
+        assert_eq!(status, 404, "{problem}");
+        problem["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(approve().await.contains("no host has"));
+    let announced = json!({ "value": host_id });
+    let made = site.post("/api/v1/preauths", announced.clone()).await;
+    assert!(approve().await.contains("has not called yet"));
+    let path = "/api/v1/preauths";
+    let (status, again) = site.ask(Method::POST, path, Some(announced)).await;
+    assert_eq!(status, 409);
+    let want = format!("burin-hub host withdraw {}", made["id"].as_str().unwrap());
+    assert!(again["detail"].as_str().unwrap().contains(&want), "{again}");
+}
