@@ -107,10 +107,18 @@ pub struct ServeArgs {
     pub iso: Vec<PathBuf>,
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "say an address of this machine and a port, such as 0.0.0.0:8443 or [::]:8443; names belong \
+         into --public-url"
+            .to_owned()
+    })
+}
+
 #[derive(Debug, Clone, Args)]
 struct ServeOptions {
     /// Address to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS:PORT", value_parser = address)]
     listen: SocketAddr,
     #[command(flatten)]
     database: DatabaseOptions,

@@ -95,7 +95,7 @@ pub(crate) async fn make(
     }
     if !(1..=LONGEST_LIFETIME).contains(&lifetime) {
         return Err(Problem::bad_input(
-            "`lifetime` must be 1 second to 366 days",
+            "the lifetime (`--expires`, `lifetime`) must be 1 second to 366 days",
         ));
     }
     for network in &asked.networks {

@@ -47,7 +47,7 @@ pub(crate) struct NewToken {
     /// Network that hosts must call from, 192.0.2.0/24; may be repeated.
     #[arg(long, value_name = "NETWORK")]
     network: Vec<String>,
-    /// Hosts wait for an admin's approval all the same.
+    /// Hosts wait for an operator's approval all the same.
     #[arg(long)]
     requires_approval: bool,
     /// Project that its hosts land in.

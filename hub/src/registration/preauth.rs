@@ -60,7 +60,7 @@ async fn announce(hub: &Hub, actor: &Actor, asked: Announced) -> Result<PreauthR
     let lifetime = asked.lifetime.unwrap_or(USUAL_LIFETIME);
     if !(1..=LONGEST_LIFETIME).contains(&lifetime) {
         return Err(Problem::bad_input(
-            "`lifetime` must be 1 second to 366 days",
+            "the lifetime (`--expires`, `lifetime`) must be 1 second to 366 days",
         ));
     }
     let project = actor.scope.place(asked.project.as_deref())?;

@@ -180,20 +180,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
     }
 }
 
-/// A detail as a sentence of its own.
+/// A detail as a sentence of its own. A name at its beginning stays as it is.
 pub(super) fn sentence(detail: &str) -> String {
-    let mut chars = detail.chars();
-    let first: String = chars
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .collect();
-    let end = if detail.ends_with(['.', '!', '?', '`']) {
-        ""
-    } else {
-        "."
-    };
-    format!("{first}{}{end}", chars.as_str())
+    let word = detail.split(' ').next().unwrap_or_default();
+    let is_name = !word
+        .chars()
+        .all(|c| c.is_alphabetic() || matches!(c, ',' | ':' | '\''));
+    let mut text = detail.to_owned();
+    if let Some(first) = text.get_mut(..1).filter(|_| !is_name) {
+        first.make_ascii_uppercase();
+    }
+    if !text.ends_with(['.', '!', '?', '`']) {
+        text.push('.');
+    }
+    text
 }
 
 /// How long ago something was, for people.
@@ -268,6 +268,23 @@ mod tests {
             ("/a\r\nset-cookie: x", "/"),
         ] {
             assert_eq!(local(next), want, "{next}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_begins_large_but_for_a_name() {
+        for (detail, want) in [
+            ("the name oslo is taken", "The name oslo is taken."),
+            (
+                "retail@1.0.0 was published before",
+                "retail@1.0.0 was published before.",
+            ),
+            ("`a` is no label", "`a` is no label."),
+            ("say why!", "Say why!"),
+            ("über", "über."),
+            ("", "."),
+        ] {
+            assert_eq!(sentence(detail), want);
         }
     }
 
