@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burin_api::event::{Finding, Severity};
 use serde::{Deserialize, Serialize};
 
+use crate::date;
 use crate::host::{Disk, Firmware, HostFacts};
 
 /// Names of all findings, as `burin.checks` of user-data writes them.
@@ -255,33 +256,14 @@ fn clock(clock: u64, floor: u64) -> Finding {
     finding(
         "clock.sane",
         // The day alone: a finding that changes with every second is told again with every look.
-        date(clock),
-        format!("{} or at most ten years later", date(floor)),
+        date::day(clock),
+        format!("{} or at most ten years later", date::day(floor)),
         // Only a warning: the hub's signed time sets the clock.
         (!ok).then_some((
             Severity::Warn,
             "set the clock in the firmware; an empty battery shows like this",
         )),
     )
-}
-
-/// The day of a time since 1970, `YYYY-MM-DD` in UTC (Howard Hinnant, "chrono-compatible low-level
-/// date algorithms", `civil_from_days`; years from 1970 on).
-fn date(seconds: u64) -> String {
-    let days = seconds / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 fn network(facts: &HostFacts) -> Finding {

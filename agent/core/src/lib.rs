@@ -7,6 +7,7 @@ pub mod checks;
 pub mod clock;
 pub mod cosign;
 pub mod cost;
+pub mod date;
 pub mod display;
 pub mod efi;
 pub mod elf;

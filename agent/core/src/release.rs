@@ -14,6 +14,7 @@ use burin_api::message::RootDocument;
 use burin_api::release::Statement;
 use serde::{Deserialize, Serialize};
 
+use crate::date;
 use crate::oci::Digest;
 
 pub use shape::{ShapeError, check};
@@ -78,7 +79,8 @@ pub enum Refusal {
     Older { found: u64, held: u64 },
     #[error("another release has the same counter {0} as the one that this host took")]
     SameCounter(u64),
-    #[error("the release's signature was good until {0} (milliseconds since 1970)")]
+    /// Milliseconds since 1970.
+    #[error("the release's signature expired at {}", date::time(*.0))]
     Expired(u64),
     #[error("the release needs agent {0}")]
     Agent(String),

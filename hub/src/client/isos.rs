@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::connect::{Client, Failure};
 use super::output::{Output, table};
 use super::tokens::NewToken;
+use super::user_data;
 use crate::admin::types::{IsoBase, IsoMade, IsoRequest};
 use crate::secret::Secret;
 
@@ -91,10 +92,11 @@ async fn download(client: &Client, args: Download, output: &mut Output) -> Resul
         );
         return Err(Failure::Input(text));
     }
+    let token = user_data::given(args.token)?;
     let more = args.user_data.as_deref().map(read).transpose()?;
     let request = IsoRequest {
         arch: args.arch,
-        token: args.token.map(Secret::new),
+        token: token.map(Secret::new),
         new_token: args.new_token.then(|| args.made.request()),
         user_data: more,
     };

@@ -28,8 +28,7 @@ pub(super) async fn run(
     args: UserDataCommand,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let token = args
-        .token
+    let token = given(args.token)?
         .map(|text| Token::parse(&text))
         .transpose()
         .map_err(|err| Failure::Input(err.to_string()))?;
@@ -41,6 +40,18 @@ pub(super) async fn run(
     let text = document(&hub, token.as_deref());
     let value = serde_json::json!({ "user_data": text });
     output.show(&value, |_| text)
+}
+
+/// The token of the command line or the environment, where there is one.
+///
+/// # Errors
+/// An empty one: `BURIN_TOKEN=$(...)` goes on when the command in it fails.
+pub(super) fn given(token: Option<String>) -> Result<Option<String>, Failure> {
+    if token.as_deref().is_some_and(|text| text.trim().is_empty()) {
+        let text = "BURIN_TOKEN (or --token) is empty: did the command that makes the token fail?";
+        return Err(Failure::Input(text.to_owned()));
+    }
+    Ok(token)
 }
 
 /// A token that lets nobody in would be noticed on site only.

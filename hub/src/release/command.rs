@@ -34,10 +34,10 @@ pub(crate) enum ReleaseCommand {
     },
     /// Sign a statement that was examined, and print the envelope. Needs no hub.
     #[command(
-        after_help = "Examples:\n  burin-hub release sign --key /media/stick/release.key statement.json\n  burin-hub release sign --key /media/stick/release.key --examined 3f2a9c03d1e8 --expires 1y statement.json > envelope.json"
+        after_help = "Examples:\n  burin-hub release sign --key /media/stick/release.key --expires 90d statement.json\n  burin-hub release sign --key /media/stick/release.key --expires 90d --examined 3f2a9c03d1e8 statement.json > envelope.json"
     )]
     Sign(SignCommand),
-    /// Check the signature of an envelope with a public key. Needs no hub.
+    /// Check the signature of an envelope with a public key, and that it is not over. Needs no hub.
     #[command(
         after_help = "Example:\n  burin-hub release verify --key release.key.pub envelope.json"
     )]
@@ -77,7 +77,7 @@ pub(crate) struct SignCommand {
     /// Another counter than the hub proposed; hosts take none that is lower than one they took.
     #[arg(long, value_name = "N")]
     counter: Option<u64>,
-    /// How long hosts may begin to install it.
+    /// How long hosts may begin to install it, to the end of that day (UTC); at most 10y.
     #[arg(long, default_value = "1y", value_name = "TIME")]
     expires: Span,
     /// Lowest version of the agent that may install it.
@@ -153,7 +153,11 @@ fn init(file: &Path, output: &mut Output) -> Result<(), Failure> {
 
 fn show(file: &Path, output: &mut Output) -> Result<(), Failure> {
     let document = offline::read(file)?;
-    let digest = offline::digest(document.statement())?;
+    // `sign` writes the day into a statement: before, it has another digest than what is signed.
+    let digest = match &document {
+        Document::Statement(_) => None,
+        Document::Envelope(statement, _) => Some(offline::digest(statement)?),
+    };
     let signers: Vec<&str> = match &document {
         Document::Statement(_) => Vec::new(),
         Document::Envelope(_, envelope) => {
@@ -169,16 +173,18 @@ fn show(file: &Path, output: &mut Output) -> Result<(), Failure> {
         for signer in signers {
             text.push_str(&format!("claims to be signed by {signer:?}, unchecked\n"));
         }
+        let digest = digest.as_deref();
+        let digest = digest.unwrap_or("(`release sign` shows it, with the day)");
         format!("{text}digest      {digest}\n")
     })
 }
 
 fn sign(command: &SignCommand) -> Result<(), Failure> {
     let document = offline::read(&command.file)?;
-    let lifetime = u64::try_from(command.expires.0.as_millis()).unwrap_or(u64::MAX);
+    let end = offline::end(clock::wire(clock::now_ms()), command.expires.0);
     let wish = Wish {
         counter: command.counter,
-        expires: clock::wire(clock::now_ms()).saturating_add(lifetime),
+        expires: end.map_err(|err| Failure::Input(err.to_string()))?,
         agent: command.agent.as_deref(),
         profile: command.profile.as_deref(),
     };
@@ -201,10 +207,18 @@ fn verify(keys: &[String], file: &Path, output: &mut Output) -> Result<(), Failu
     };
     let keys: Result<Vec<_>, _> = keys.iter().map(|text| key::public(text)).collect();
     let signer = offline::verify(&statement, &envelope, &keys?)?;
-    let value = serde_json::json!({ "signer": signer, "statement": statement });
+    let expired = statement.expires < clock::wire(clock::now_ms());
+    let value = serde_json::json!({ "signer": signer, "expired": expired, "statement": statement });
     output.show(&value, |_| {
-        format!("signed by sha256:{signer}\n{}", summary(&statement))
-    })
+        let over = if expired { ", expired" } else { "" };
+        format!("signed by sha256:{signer}{over}\n{}", summary(&statement))
+    })?;
+    if expired {
+        let refusal = burin_core::release::Refusal::Expired(statement.expires);
+        let text = format!("{}: {refusal}", file.display());
+        return Err(Failure::Other(anyhow::anyhow!(text)));
+    }
+    Ok(())
 }
 
 /// JSON for a file, whatever is asked for of other results.

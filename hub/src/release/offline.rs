@@ -1,6 +1,7 @@
 //! What is done where the key is: reading, showing, signing, checking. No hub, no network.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use burin_api::dsse::{Envelope, PublicKey};
@@ -16,6 +17,11 @@ use crate::secret::sha256;
 
 /// Largest file that is read, bytes: far above any statement.
 const LARGEST: usize = 4 << 20;
+/// A day, milliseconds.
+const DAY: u64 = 24 * 3600 * 1000;
+/// Longest time that a release is signed for: 10 years of 365 days. A key that is lost long after
+/// nobody thinks of it any more should not have signed for ever.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Characters of a digest that show that somebody has looked.
 const LOOKED: usize = 12;
 
@@ -67,14 +73,23 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Document> {
     Ok(Document::Statement(Box::new(statement)))
 }
 
-/// Names everything of a statement that the signer has to judge: all but the day, which is the
-/// signer's own.
+/// Names everything of a statement that the signer has to judge, its end included.
 pub(super) fn digest(statement: &Statement) -> anyhow::Result<String> {
-    let judged = Statement {
-        expires: 0,
-        ..statement.clone()
-    };
-    Ok(sha256(&serde_json::to_vec(&judged)?))
+    Ok(sha256(&serde_json::to_vec(statement)?))
+}
+
+/// When a signature of `now` (milliseconds since 1970) ends: at the first midnight, UTC, after its
+/// time. So the end stays the same between looking and signing.
+///
+/// # Errors
+/// A time of nothing, or one that is longer than [`LONGEST`].
+pub(super) fn end(now: u64, lifetime: Duration) -> anyhow::Result<u64> {
+    ensure!(
+        !lifetime.is_zero() && lifetime <= LONGEST,
+        "--expires takes more than nothing and at most 10y"
+    );
+    let last = now.saturating_add(u64::try_from(lifetime.as_millis())?);
+    Ok((last / DAY).saturating_add(1).saturating_mul(DAY))
 }
 
 /// The statement as it will be signed.
@@ -118,7 +133,10 @@ pub(super) fn is_examined(digest: &str, said: Option<&str>) -> anyhow::Result<bo
         "--examined takes at least {LOOKED} characters of the digest"
     );
     if !digest.starts_with(&said.to_ascii_lowercase()) {
-        bail!("what was examined had another digest; look at the statement again");
+        bail!(
+            "what was examined had another digest; look at the statement again, with the same \
+             options (the day until which it is good counts, too)"
+        );
     }
     Ok(true)
 }
@@ -158,5 +176,26 @@ pub(super) fn verify(
         Ok(signed) => Ok(signed.signer),
         Err(release::Refusal::ForeignKey) => bail!("none of the keys signed it"),
         Err(refusal) => bail!("{refusal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_ends_at_midnight_and_within_ten_years() {
+        let hours = |count: u64| Duration::from_secs(count * 3600);
+        for (now, lifetime, want) in [
+            (0, hours(1), Some(DAY)),
+            (DAY - 1, hours(1), Some(2 * DAY)),
+            (0, hours(24), Some(2 * DAY)),
+            (5, hours(10 * 365 * 24), Some(3651 * DAY)),
+            (5, hours(10 * 365 * 24 + 1), None),
+            (5, Duration::MAX, None),
+            (5, hours(0), None),
+        ] {
+            assert_eq!(end(now, lifetime).ok(), want, "{now} {lifetime:?}");
+        }
     }
 }

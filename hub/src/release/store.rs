@@ -69,7 +69,9 @@ pub(crate) async fn import(
     } = release::open(envelope, &hub.keys.root).map_err(|refusal| refused(&refusal))?;
     let now = clock::now_ms();
     if statement.expires < clock::wire(now) {
-        return Err(refused(&Refusal::Expired(statement.expires)));
+        let refusal = Refusal::Expired(statement.expires);
+        let detail = format!("{refusal}. Sign it again with a later day.");
+        return Err(Problem::refused(detail).with_errors(vec![refusal.code().to_owned()]));
     }
     let number = |value: u64| {
         i64::try_from(value).map_err(|_| Problem::bad_input("counter or day is absurdly high"))

@@ -120,6 +120,7 @@ async fn commands_beside_the_hub_need_no_login_and_end_with_their_code() {
         (&["token", "create", "--expires", "soon"], 2, "soon"),
         (&["token", "revoke", "00000000"], 1, "00000000"),
         (&["user-data", "--token", "BRN1-X"], 2, "token"),
+        (&["user-data", "--token", ""], 2, "did the command"),
         (&["nonsense"], 2, "nonsense"),
         (&["password"], 2, "BURIN_HUB_PASSWORD"),
         (&["person", "add", "Anna", "--role", "viewer"], 2, "a-z"),

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use burin_api::dsse::{Envelope, PublicKey};
+use burin_api::release::Statement;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 use crate::commands::{run, serve, text};
@@ -80,9 +83,12 @@ async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
     let statement = good(data, &["release", "export", "edge@1.0.0"]).await;
     assert_eq!(statement["counter"], 1);
     refuses_what_was_not_examined(data, &key("release"), &statement, &profile).await;
+    the_end_is_examined_too(data, &key("release"), &statement).await;
+    tells_what_is_over(data, &key("release"), &statement).await;
     let own = ["--profile", profile.to_str().unwrap()];
     let envelope = signed(data, &key("release"), &statement, &own).await;
-    good(data, &["release", "verify", "--key", &public, &envelope]).await;
+    let told = good(data, &["release", "verify", "--key", &public, &envelope]).await;
+    assert_eq!(told["expired"], false);
     let foreign = format!("{}.pub", key("foreign"));
     let wrong = bad(data, &["release", "verify", "--key", &foreign, &envelope]).await;
     assert!(wrong.contains("none of the keys"), "{wrong}");
@@ -115,6 +121,64 @@ async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
     );
     let log = text(&run(data, &["audit", "list"]).await.stdout);
     assert_eq!(log.matches("release.import").count(), 2, "{log}");
+}
+
+async fn the_end_is_examined_too(data: &Path, key: &str, statement: &Value) {
+    let file = data.join("bounded.json");
+    std::fs::write(&file, statement.to_string()).unwrap();
+    let sign = ["release", "sign", "--key", key, file.to_str().unwrap()];
+    let sign = async |more: &[&str]| run(data, &[&sign, more].concat()).await;
+    let shown = text(&sign(&["--expires", "30d"]).await.stderr);
+    assert!(shown.contains("T00:00:00Z"), "{shown}");
+    let examined = shown.rsplit_once("--examined ").unwrap().1[..12].to_owned();
+    let other = sign(&["--expires", "90d", "--examined", &examined]).await;
+    assert!(!other.status.success() && other.stdout.is_empty());
+    let error = text(&other.stderr);
+    assert!(error.contains("another digest"), "{error}");
+    let same = sign(&["--expires", "30d", "--examined", &examined]).await;
+    let envelope: Envelope = serde_json::from_slice(&same.stdout).unwrap();
+    let signed: Statement = envelope.peek().unwrap();
+    let day = 24 * 3600 * 1000;
+    assert_eq!(signed.expires % day, 0);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    assert!((30 * day..=31 * day).contains(&(signed.expires - now)));
+    for lifetime in ["0", "3651d"] {
+        let refused = sign(&["--expires", lifetime]).await;
+        assert_eq!(refused.status.code(), Some(2), "{lifetime}");
+        let error = text(&refused.stderr);
+        assert!(error.contains("at most 10y"), "{error}");
+    }
+}
+
+/// An envelope whose day is over, which no command makes.
+async fn tells_what_is_over(data: &Path, key: &str, statement: &Value) {
+    let pair = Ed25519KeyPair::from_pkcs8(&std::fs::read(key).unwrap()).unwrap();
+    let public = PublicKey::Ed25519(hex::encode(pair.public_key()));
+    let mut statement: Statement = serde_json::from_value(statement.clone()).unwrap();
+    statement.expires = 1_000;
+    let envelope = Envelope::seal::<_, serde_json::Error>(&statement, |message| {
+        let signature = pair.sign(message).as_ref().to_vec();
+        Ok(vec![(public.thumbprint().unwrap(), signature)])
+    });
+    let file = data.join("over.json");
+    std::fs::write(&file, serde_json::to_vec(&envelope.unwrap()).unwrap()).unwrap();
+    let (file, public) = (file.to_str().unwrap(), format!("{key}.pub"));
+    let verify = ["release", "verify", "--key", &public, file];
+    let done = run(data, &verify).await;
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stdout).contains(", expired\n"));
+    let error = text(&done.stderr);
+    assert!(error.contains("expired at 1970-01-01T00:00:01Z"), "{error}");
+    let done = run(data, &[&["--json"], &verify[..]].concat()).await;
+    assert_eq!(done.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(told["expired"], true);
+    let error = bad(data, &["release", "import", file]).await;
+    assert!(
+        error.contains("expired at 1970-01-01T00:00:01Z. Sign it again"),
+        "{error}"
+    );
+    assert!(!error.contains("host's clock"), "{error}");
 }
 
 async fn refuses_what_was_not_examined(data: &Path, key: &str, statement: &Value, own: &Path) {

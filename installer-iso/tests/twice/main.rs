@@ -265,6 +265,14 @@ fn bad_input_exits_with_2_names_the_place_and_builds_nothing() {
             ),
         ),
         (
+            "a profile",
+            (
+                "user-data",
+                "apiVersion: burin/v1\nkind: Profile\n",
+                "user-data:1:1: error: this is a profile, not user-data",
+            ),
+        ),
+        (
             "not text",
             (
                 "iso.yaml",

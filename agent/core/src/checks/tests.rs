@@ -196,7 +196,7 @@ fn the_clock_is_told_by_its_day_so_that_a_look_tells_nothing_new() {
         (1_767_225_600, "2026-01-01"),
         (4_107_542_400, "2100-03-01"),
     ] {
-        assert_eq!(date(seconds), want);
+        assert_eq!(date::day(seconds), want);
     }
     let mut later = good();
     later.clock += 1;

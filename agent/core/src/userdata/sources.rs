@@ -59,6 +59,10 @@ fn source(text: &str, first_line: usize, reader: &mut Reader) -> Option<Node> {
             return None;
         }
     };
+    if let Some(problem) = documents.iter().find_map(profile) {
+        reader.push(problem);
+        return None;
+    }
     let header = text.trim_start_matches('\u{feff}').lines().next();
     if !documents.is_empty() && !header.is_some_and(|line| HEADERS.contains(&line.trim_end())) {
         let message = "the first line is not `#cloud-config`: other tools would not read this file";
@@ -69,6 +73,24 @@ fn source(text: &str, first_line: usize, reader: &mut Reader) -> Option<Node> {
         lay(&mut root, document, reader);
     }
     root
+}
+
+/// What is wrong with a profile that was given as user-data: none of its keys would have an effect.
+fn profile(document: &Node) -> Option<Problem> {
+    let Value::Mapping(entries) = &document.value else {
+        return None;
+    };
+    let tells = |entry: &&Entry| match (entry.key.as_str(), entry.value.text()) {
+        ("apiVersion", Some(text)) => text.starts_with("burin/"),
+        ("kind", Some(text)) => text == "Profile",
+        _ => false,
+    };
+    let entry = entries.iter().find(tells)?;
+    let message = "this is a profile, not user-data".to_owned();
+    Some(Problem::error(entry.line, entry.column, message).expected(
+        "user-data, which begins with `#cloud-config`; a profile is checked by `burin check \
+             --profile` and given to the hub by `burin-hub profile publish`",
+    ))
 }
 
 fn lay(root: &mut Option<Node>, over: Node, reader: &mut Reader) {

@@ -200,3 +200,26 @@ proptest! {
         let _ = merge(&[&text, EXTERNAL]);
     }
 }
+
+#[test]
+fn a_profile_is_no_user_data() {
+    for text in [
+        "apiVersion: burin/v1\nkind: Profile\nmetadata: { name: a, version: 1.0.0 }\nlayers: []\n",
+        "apiVersion: burin/v2\nmetadata: {}\n",
+        "kind: Profile\n",
+    ] {
+        let told = told(text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("1:1: error: this is a profile, not user-data; expected user-data"),
+            "{told:?}"
+        );
+    }
+    let behind = told("#cloud-config\nhostname: a\n---\nkind: Profile\n");
+    assert!(
+        behind[0].starts_with("4:1: error: this is a profile"),
+        "{behind:?}"
+    );
+    // What other tools put at the top of their files changes nothing.
+    parse("#cloud-config\napiVersion: v1\nkind: KairosConfig\nhostname: a\n").unwrap();
+}
