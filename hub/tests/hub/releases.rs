@@ -96,7 +96,8 @@ async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
     assert_eq!(first["state"], "good");
     assert_eq!(good(data, &["release", "import", &envelope]).await, first);
 
-    // What was signed elsewhere, by somebody else, with a counter that was used, or of other content.
+    // What was signed elsewhere, by somebody else, with a counter that was used, or of other content;
+    // with another end, or it would be the envelope that the hub has.
     let mut other = statement.clone();
     other["release"]["layers"][0]["manifest"] = json!(format!("sha256:{}", "0".repeat(64)));
     for (name, statement, counter, said) in [
@@ -104,7 +105,13 @@ async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
         ("release", &statement, "1", "counter 1 was used"),
         ("release", &other, "3", "another release"),
     ] {
-        let envelope = signed(data, &key(name), statement, &["--counter", counter]).await;
+        let envelope = signed(
+            data,
+            &key(name),
+            statement,
+            &["--counter", counter, "--expires", "2y"],
+        )
+        .await;
         let error = bad(data, &["release", "import", &envelope]).await;
         assert!(error.contains(said), "{error}");
     }
