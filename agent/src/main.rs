@@ -24,12 +24,16 @@ struct Arguments {
 enum Command {
     /// Prints what this box is, its host ID and whether it passes the hardware check (exit code 2 when
     /// it does not).
+    #[command(after_help = "Examples:\n  burin host\n  burin host --json")]
     Host {
         /// As JSON, for machines.
         #[arg(long)]
         json: bool,
     },
     /// Says what is wrong with a user-data file, with line, column and what to write instead.
+    #[command(
+        after_help = "Examples:\n  burin check user-data.yaml --strict\n  burin check user-data.yaml site.yaml --profile profile.yaml\n  burin check --profile profile.yaml --json"
+    )]
     Check {
         /// The user-data file; several are the sources of one host, lowest first: what is built into
         /// the ISO, then what the site adds.
@@ -173,5 +177,30 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
             Err(err).context("writing to standard output")
         }
         _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_for_people_has_an_example_that_is_understood() {
+        let all = Arguments::command();
+        for command in all.get_subcommands().filter(|it| !it.is_hide_set()) {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let lines: Vec<&str> = help
+                .lines()
+                .filter(|line| line.starts_with("  burin "))
+                .collect();
+            assert!(!lines.is_empty(), "{}", command.get_name());
+            for line in lines {
+                if let Err(err) = Arguments::try_parse_from(line.split_whitespace()) {
+                    panic!("{line}: {err}");
+                }
+            }
+        }
     }
 }

@@ -124,7 +124,9 @@ impl Artifacts {
 
     fn build_iso(&self, parameters: &[&str], user_data: Option<&Path>, out: &Path) -> Result<()> {
         let mut command = Command::new(self.iso());
-        command.arg("build").arg("--agent").arg(self.burin());
+        command
+            .args(["build", "--force", "--agent"])
+            .arg(self.burin());
         if let Some(user_data) = user_data {
             command.arg("--user-data").arg(user_data);
         }

@@ -10,6 +10,7 @@ use burin_core::yaml::Problem;
 use serde::Serialize;
 
 use crate::initramfs::{self, BuildInfo};
+use crate::iso::Readers;
 use crate::manifest::{self, Manifest, digest};
 use crate::spec::{SecureBoot, Spec};
 use crate::{Refused, esp, iso};
@@ -152,7 +153,11 @@ pub fn build(spec: &Spec, out: &Path, epoch: Option<u64>, tell: Tell<'_>) -> Res
     };
     files.insert(manifest::PATH.to_owned(), manifest.render()?);
     tell(Told::Step("writing the ISO"));
-    iso::write(out, &esp::make(&files)?, epoch)?;
+    let readers = match inputs.user_data {
+        Some(_) => Readers::Owner,
+        None => Readers::Everybody,
+    };
+    iso::write(out, &esp::make(&files)?, epoch, readers)?;
     let made = read(out)?;
     let (bytes, sha256) = (made.len() as u64, digest(&made));
     Ok(Built {

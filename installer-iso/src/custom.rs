@@ -151,10 +151,7 @@ impl Base {
         // The ISO lets hosts in when a token is in it.
         options.write(true).create_new(true).mode(0o600);
         let mut file = options.open(out).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => anyhow::Error::from(Refused(format!(
-                "{} is there already: remove it, or name another file",
-                out.display()
-            ))),
+            io::ErrorKind::AlreadyExists => anyhow::Error::from(Refused::existing(out)),
             _ => anyhow::Error::from(error).context(doing()),
         })?;
         let mut sum = Sha256::new();

@@ -1,6 +1,7 @@
 //! The ISO 9660 file around the boot partition: written by xorriso, read back by ourselves.
 use std::fs::{self, File};
 use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,12 +20,21 @@ const README: &str = "This is the burin installer. Write this image as it is to 
     virtual DVD, and start the machine from it with UEFI firmware.\n\
     What it boots lies in the EFI system partition behind this file system.\n";
 
+/// Who may read an ISO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// The one who makes it: a token in user-data lets hosts in.
+    Owner,
+    /// Whom the umask allows.
+    Everybody,
+}
+
 /// Writes the ISO: a small ISO 9660 tree, `esp` as appended partition, both a GPT entry (USB
 /// stick) and an El Torito image (DVD) that point at the same bytes.
 ///
 /// # Errors
 /// xorriso is missing or fails.
-pub fn write(out: &Path, esp: &[u8], epoch: u64) -> Result<()> {
+pub fn write(out: &Path, esp: &[u8], epoch: u64, readers: Readers) -> Result<()> {
     let folder = out
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -67,6 +77,11 @@ pub fn write(out: &Path, esp: &[u8], epoch: u64) -> Result<()> {
     ]);
     xorriso.arg("-o").arg(&made).arg(&tree);
     run(&mut xorriso).context("writing the ISO (xorriso comes with the package xorriso)")?;
+    if readers == Readers::Owner {
+        // Nobody else could look into the folder where it lies until now.
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o600))
+            .context("making the ISO its owner's alone")?;
+    }
     fs::rename(&made, out).with_context(|| format!("moving the ISO to {}", out.display()))
 }
 
@@ -86,8 +101,16 @@ pub struct BootImage {
 /// # Errors
 /// The file is no ISO 9660 image.
 pub fn label(iso: &mut File) -> Result<String> {
+    let bytes = iso.metadata().context("reading the file's size")?.len();
+    ensure!(
+        bytes >= 17 * SECTOR,
+        "this is no ISO: it has {bytes} bytes, less than the head of an ISO 9660 image"
+    );
     let sector = read_at(iso, 16 * SECTOR, SECTOR)?;
-    ensure!(sector.starts_with(b"\x01CD001"), "not an ISO 9660 image");
+    ensure!(
+        sector.starts_with(b"\x01CD001"),
+        "this is no ISO: it has no head of an ISO 9660 image"
+    );
     Ok(String::from_utf8_lossy(&sector[40..72])
         .trim_end()
         .to_owned())

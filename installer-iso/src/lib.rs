@@ -18,3 +18,13 @@ pub mod spec;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
+
+impl Refused {
+    /// A file that would have to be written over.
+    pub fn existing(file: &std::path::Path) -> Self {
+        let file = file.display();
+        Self(format!(
+            "{file} is there already: remove it, or name another file"
+        ))
+    }
+}

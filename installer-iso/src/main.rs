@@ -7,7 +7,7 @@ use burin_iso::build::{self, Built, Told};
 use burin_iso::custom::Base;
 use burin_iso::spec::Spec;
 use burin_iso::{Refused, inspect, mirror, packages};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
 /// Exit code for input that a person must correct.
@@ -23,30 +23,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Build an ISO; flags win over the spec
-    Build {
-        /// Spec file (YAML); without it every setting has its default
-        #[arg(long)]
-        spec: Option<PathBuf>,
-        /// The ISO to write
-        #[arg(long)]
-        out: PathBuf,
-        /// The static burin binary
-        #[arg(long)]
-        agent: Option<PathBuf>,
-        /// Folder of extracted packages (`burin-iso packages`); made when not given
-        #[arg(long)]
-        packages: Option<PathBuf>,
-        /// User-data file to be built in
-        #[arg(long)]
-        user_data: Option<PathBuf>,
-        /// One more kernel parameter for every boot entry; may be repeated
-        #[arg(long)]
-        extra_cmdline: Vec<String>,
-        /// Print the result as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(
+        after_help = "Examples:\n  burin-iso build --agent \"$(command -v burin)\" --user-data user-data.yaml --out burin.iso\n  burin-iso build --spec iso.yaml --out burin.iso --force"
+    )]
+    Build(Box<Build>),
     /// Make an ISO with other user-data of a finished one, within a second
+    #[command(
+        after_help = "Example:\n  burin-iso customize burin.iso --user-data oslo.yaml --out oslo.iso"
+    )]
     Customize {
         /// The finished ISO; it stays as it is
         iso: PathBuf,
@@ -61,6 +45,9 @@ enum Action {
         json: bool,
     },
     /// Tell what an ISO holds and check it against its manifest
+    #[command(
+        after_help = "Examples:\n  burin-iso inspect burin.iso\n  burin-iso inspect burin.iso --json"
+    )]
     Inspect {
         /// The ISO
         iso: PathBuf,
@@ -69,11 +56,40 @@ enum Action {
         json: bool,
     },
     /// Fetch and extract the packages that an ISO is built from; prints the folder
+    #[command(after_help = "Example:\n  burin-iso packages --out packages")]
     Packages {
         /// Also make this a symbolic link to the folder
         #[arg(long)]
         out: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+struct Build {
+    /// Spec file (YAML); without it every setting has its default
+    #[arg(long)]
+    spec: Option<PathBuf>,
+    /// The ISO to write; for its owner alone when user-data is in it, as a token lets hosts in
+    #[arg(long)]
+    out: PathBuf,
+    /// Write over a file that is there already
+    #[arg(long)]
+    force: bool,
+    /// The static burin binary
+    #[arg(long)]
+    agent: Option<PathBuf>,
+    /// Folder of extracted packages (`burin-iso packages`); made when not given
+    #[arg(long)]
+    packages: Option<PathBuf>,
+    /// User-data file to be built in
+    #[arg(long)]
+    user_data: Option<PathBuf>,
+    /// One more kernel parameter for every boot entry; may be repeated
+    #[arg(long)]
+    extra_cmdline: Vec<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
@@ -119,9 +135,8 @@ impl Form {
 impl Action {
     fn form(&self) -> Form {
         match self {
-            Self::Build { json: true, .. }
-            | Self::Customize { json: true, .. }
-            | Self::Inspect { json: true, .. } => Form::Json,
+            Self::Build(build) if build.json => Form::Json,
+            Self::Customize { json: true, .. } | Self::Inspect { json: true, .. } => Form::Json,
             _ => Form::Text,
         }
     }
@@ -129,32 +144,8 @@ impl Action {
 
 fn run(action: Action) -> Result<ExitCode> {
     let form = action.form();
-    let tell = |told: Told<'_>| form.tell(told);
     match action {
-        Action::Build {
-            spec,
-            out,
-            agent,
-            packages,
-            user_data,
-            extra_cmdline,
-            json,
-        } => {
-            let mut all = read_spec(spec.as_deref())?;
-            all.agent = agent.or(all.agent);
-            all.packages = packages.or(all.packages);
-            all.user_data = user_data.or(all.user_data);
-            all.extra_cmdline.extend(extra_cmdline);
-            if all.packages.is_none() {
-                tell(Told::Step(
-                    "looking for the packages (120 MB are fetched at the first time)",
-                ));
-                all.packages = Some(tree()?);
-            }
-            let built = build::build(&all, &out, epoch()?, &tell)?;
-            report(&built, &out, json)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Action::Build(command) => make(*command, form).map(|()| ExitCode::SUCCESS),
         Action::Customize {
             iso,
             user_data,
@@ -184,6 +175,28 @@ fn run(action: Action) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn make(command: Build, form: Form) -> Result<()> {
+    let tell = |told: Told<'_>| form.tell(told);
+    let out = &command.out;
+    // Told before the work begins.
+    if !command.force && out.symlink_metadata().is_ok() {
+        return Err(Refused(format!("{}, or say --force", Refused::existing(out))).into());
+    }
+    let mut all = read_spec(command.spec.as_deref())?;
+    all.agent = command.agent.or(all.agent);
+    all.packages = command.packages.or(all.packages);
+    all.user_data = command.user_data.or(all.user_data);
+    all.extra_cmdline.extend(command.extra_cmdline);
+    if all.packages.is_none() {
+        tell(Told::Step(
+            "looking for the packages (120 MB are fetched at the first time)",
+        ));
+        all.packages = Some(tree()?);
+    }
+    let built = build::build(&all, out, epoch()?, &tell)?;
+    report(&built, out, command.json)
 }
 
 fn customize(iso: &Path, user_data: &Path, out: &Path, json: bool) -> Result<()> {
@@ -249,4 +262,31 @@ fn report(built: &Built, out: &Path, json: bool) -> Result<()> {
     );
     println!("sha256 {}", built.sha256);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_has_an_example_that_is_understood() {
+        let all = Arguments::command();
+        for command in all.get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help
+                .unwrap_or_default()
+                .replace("\"$(command -v burin)\"", "burin");
+            let lines: Vec<&str> = help
+                .lines()
+                .filter(|line| line.starts_with("  burin-iso "))
+                .collect();
+            assert!(!lines.is_empty(), "{}", command.get_name());
+            for line in lines {
+                if let Err(err) = Arguments::try_parse_from(line.split_whitespace()) {
+                    panic!("{line}: {err}");
+                }
+            }
+        }
+    }
 }

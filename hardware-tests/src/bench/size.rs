@@ -22,7 +22,9 @@ pub fn measure(folder: &Path) -> Result<Vec<Figure>> {
     let artifacts = Artifacts::built(Profile::Release);
     let iso = folder.join("burin.iso");
     let mut build = Command::new(artifacts.iso());
-    build.arg("build").arg("--agent").arg(artifacts.burin());
+    build
+        .args(["build", "--force", "--agent"])
+        .arg(artifacts.burin());
     output(build.arg("--out").arg(&iso)).context("making the ISO")?;
     Ok(vec![
         Figure::bounded(

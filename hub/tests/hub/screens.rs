@@ -245,7 +245,7 @@ async fn every_page_fits_a_telephone() {
         ("/tokens", "Make a token", "tokens"),
         ("/profiles", "No profile yet", "profiles"),
         ("/registries", "No registry yet", "registries"),
-        ("/install", "No ISO here", "install-none"),
+        ("/install", "burin-iso build --agent", "install-none"),
         ("/people", "What the roles may do", "people"),
         ("/projects", "New project", "projects"),
         ("/audit", "Audit log", "audit"),

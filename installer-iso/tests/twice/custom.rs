@@ -124,7 +124,7 @@ fn what_is_no_whole_iso_is_not_customized() {
     for (iso, data, want) in [
         ("flipped.iso", good, "burin/linux has digest"),
         ("cut.iso", good, "the file was cut"),
-        ("text.iso", good, "the ISO ends before"),
+        ("text.iso", good, "text.iso: this is no ISO: it has 5 bytes"),
         ("missing.iso", good, "No such file"),
         ("base.iso", "large", "does not fit"),
         ("base.iso", "wrong", "wrong:2:1: error: unknown key `bruin`"),
@@ -136,5 +136,48 @@ fn what_is_no_whole_iso_is_not_customized() {
         assert_eq!(output.status.code(), Some(2), "{iso} {data}: {told}");
         assert!(told.contains(want), "{iso} {data}: {told}");
         assert!(!Path::new(&out).exists(), "{iso} {data}");
+    }
+}
+
+#[test]
+fn a_built_iso_is_its_owners_and_takes_no_files_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = inputs(folder.path());
+    let iso = folder.path().join("a.iso");
+    let mode = || fs::metadata(&iso).unwrap().permissions().mode() & 0o777;
+    assert!(build(&spec, &iso, "022", &[]).status.success());
+    assert_eq!(mode(), 0o600);
+    fs::write(&iso, "something else").unwrap();
+    let again = build(&spec, &iso, "022", &[]);
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("is there already") && told.contains("--force"),
+        "{told}"
+    );
+    assert_eq!(fs::read(&iso).unwrap(), b"something else");
+    let (spec_text, out) = (spec.to_str().unwrap(), iso.to_str().unwrap());
+    let forced = tool(&["build", "--spec", spec_text, "--out", out, "--force"]);
+    let told = String::from_utf8_lossy(&forced.stderr);
+    assert!(forced.status.success(), "{told}");
+    assert!(inspect(&iso)["user_data"].is_string());
+    // Without user-data nothing secret is in it.
+    let bare = fs::read_to_string(&spec).unwrap();
+    fs::write(&spec, bare.replace("user-data: user-data\n", "")).unwrap();
+    fs::remove_file(&iso).unwrap();
+    assert!(build(&spec, &iso, "022", &[]).status.success());
+    assert_eq!(mode(), 0o644);
+}
+
+#[test]
+fn what_is_no_iso_is_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("profile.yaml");
+    for bytes in [&b"kind: Profile\n"[..], &[b'#'; 100_000]] {
+        fs::write(&file, bytes).unwrap();
+        let output = tool(&["inspect", file.to_str().unwrap()]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{told}");
+        assert!(told.contains("profile.yaml: this is no ISO"), "{told}");
     }
 }

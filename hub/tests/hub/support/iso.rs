@@ -28,7 +28,8 @@ pub(crate) fn write(out: &Path, loader: &str) {
         ..Manifest::default()
     };
     files.insert(manifest::PATH.to_owned(), manifest.render().unwrap());
-    iso::write(out, &esp::make(&files).unwrap(), 1_750_000_000).unwrap();
+    let image = esp::make(&files).unwrap();
+    iso::write(out, &image, 1_750_000_000, iso::Readers::Everybody).unwrap();
 }
 
 /// The user-data in an ISO, after every file was held against the ISO's manifest.
