@@ -96,25 +96,7 @@ async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
     assert_eq!(first["state"], "good");
     assert_eq!(good(data, &["release", "import", &envelope]).await, first);
 
-    // What was signed elsewhere, by somebody else, with a counter that was used, or of other content;
-    // with another end, or it would be the envelope that the hub has.
-    let mut other = statement.clone();
-    other["release"]["layers"][0]["manifest"] = json!(format!("sha256:{}", "0".repeat(64)));
-    for (name, statement, counter, said) in [
-        ("foreign", &statement, "2", "no key"),
-        ("release", &statement, "1", "counter 1 was used"),
-        ("release", &other, "3", "another release"),
-    ] {
-        let envelope = signed(
-            data,
-            &key(name),
-            statement,
-            &["--counter", counter, "--expires", "2y"],
-        )
-        .await;
-        let error = bad(data, &["release", "import", &envelope]).await;
-        assert!(error.contains(said), "{error}");
-    }
+    refuses_other_envelopes(data, &key, &statement).await;
     let envelope = signed(data, &key("release"), &statement, &["--counter", "7"]).await;
     good(data, &["release", "import", &envelope]).await;
     let list = good(data, &["release", "list"]).await;
@@ -128,6 +110,28 @@ async fn a_version_is_signed_off_the_hub_and_only_as_it_was_published() {
     );
     let log = text(&run(data, &["audit", "list"]).await.stdout);
     assert_eq!(log.matches("release.import").count(), 2, "{log}");
+}
+
+async fn refuses_other_envelopes(data: &Path, key: &impl Fn(&str) -> String, statement: &Value) {
+    // What was signed elsewhere, by somebody else, with a counter that was used, or of other content;
+    // with another end, or it would be the envelope that the hub has.
+    let mut other = statement.clone();
+    other["release"]["layers"][0]["manifest"] = json!(format!("sha256:{}", "0".repeat(64)));
+    for (name, statement, counter, said) in [
+        ("foreign", statement, "2", "no key"),
+        ("release", statement, "1", "counter 1 was used"),
+        ("release", &other, "3", "another release"),
+    ] {
+        let envelope = signed(
+            data,
+            &key(name),
+            statement,
+            &["--counter", counter, "--expires", "2y"],
+        )
+        .await;
+        let error = bad(data, &["release", "import", &envelope]).await;
+        assert!(error.contains(said), "{error}");
+    }
 }
 
 async fn the_end_is_examined_too(data: &Path, key: &str, statement: &Value) {
