@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use burin_core::userdata::hub_url;
 use nix::ifaddrs::getifaddrs;
 
 use crate::db::{Db, settings};
@@ -17,7 +18,7 @@ pub(crate) async fn decide(
     let mut tx = db.begin().await?;
     let known = settings::get(&mut tx, settings::PUBLIC_URL).await?;
     if let Some(url) = given {
-        let url = url.trim_end_matches('/').to_owned();
+        let url = checked(url)?;
         if known.as_deref() != Some(&url) {
             settings::put(&mut tx, settings::PUBLIC_URL, &url).await?;
             tx.commit().await?;
@@ -25,13 +26,27 @@ pub(crate) async fn decide(
         return Ok((url, None));
     }
     if let Some(url) = known {
-        return Ok((url, None));
+        // An earlier version remembered what hosts do not read.
+        let warning = hub_url(&url).err().map(|why| unread(&url, why));
+        if let Some(text) = &warning {
+            tracing::warn!("{text}");
+        }
+        return Ok((url, warning));
     }
     let warning = warning(listen, &own_addresses());
     if let Some(text) = &warning {
         tracing::warn!("{text}");
     }
     Ok((format!("https://{listen}"), warning))
+}
+
+/// The URL as hosts read it in user-data: nothing else may be remembered.
+fn checked(url: &str) -> anyhow::Result<String> {
+    hub_url(url).map_err(|why| anyhow::anyhow!(unread(url, why)))
+}
+
+fn unread(url: &str, why: &str) -> String {
+    format!("the public URL `{url}` {why}: no host reads that; give --public-url https://HOST:PORT")
 }
 
 /// Addresses of this machine that others may reach, as far as the kernel tells them.
@@ -81,6 +96,25 @@ fn warning(listen: SocketAddr, own: &[IpAddr]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_that_no_host_reads_is_refused_with_the_reason() {
+        for url in ["https://hub.example:8443", "https://hub.example/"] {
+            assert_eq!(checked(url).unwrap(), url.trim_end_matches('/'));
+        }
+        for (url, why) in [
+            ("https://hub.example/path", "more than a host and a port"),
+            ("https://hub.example?x", "more than a host and a port"),
+            ("http://hub.example", "does not start with https://"),
+            ("https://", "names no host"),
+        ] {
+            let told = checked(url).unwrap_err().to_string();
+            assert!(
+                told.contains(why) && told.contains("--public-url"),
+                "{told}"
+            );
+        }
+    }
 
     #[test]
     fn an_address_that_nobody_else_reaches_is_warned_of() {

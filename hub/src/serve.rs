@@ -331,8 +331,10 @@ async fn write_admin_file(
         Some(old) if is_known(db, &old.api_key).await? => old.api_key,
         _ => {
             let mut tx = db.begin().await?;
-            let (_, key) =
-                auth::new_api_key(&mut tx, ADMIN_FILE, Role::Admin, clock::now_ms()).await?;
+            let now = clock::now_ms();
+            let (id, key) = auth::new_api_key(&mut tx, ADMIN_FILE, Role::Admin, now).await?;
+            let object = format!("{id} {} {ADMIN_FILE}", Role::Admin.name());
+            audit::record(&mut tx, "serve", "api-key.create", &object, now).await?;
             tx.commit().await?;
             key
         }

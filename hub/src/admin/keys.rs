@@ -14,6 +14,7 @@ use crate::clock;
 use crate::db::{accounts, audit};
 use crate::people::Role;
 use crate::projects::{self, Subject};
+use crate::serve::ADMIN_FILE;
 use crate::state::Hub;
 
 #[utoipa::path(get, path = "/api/v1/api-keys", responses((status = 200, body = Vec<ApiKeyInfo>)))]
@@ -39,7 +40,8 @@ pub(crate) async fn infos(hub: &Hub) -> Result<Vec<ApiKeyInfo>, Problem> {
 
 /// Makes a key and shows it this once.
 #[utoipa::path(post, path = "/api/v1/api-keys", request_body = ApiKeyRequest,
-    responses((status = 201, body = ApiKeyCreated), (status = 422, body = Problem)))]
+    responses((status = 201, body = ApiKeyCreated), (status = 409, body = Problem),
+    (status = 422, body = Problem)))]
 pub(crate) async fn create(
     State(hub): State<Arc<Hub>>,
     Extension(actor): Extension<Actor>,
@@ -56,14 +58,24 @@ pub(crate) async fn make(
     actor: &Actor,
     asked: &ApiKeyRequest,
 ) -> Result<ApiKeyCreated, Problem> {
-    let name = &asked.name;
+    let name = asked.name.trim();
     if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
         return Err(Problem::bad_input(
             "`name` must be 1 to 64 printable characters",
         ));
     }
+    if name.eq_ignore_ascii_case(ADMIN_FILE) {
+        return Err(Problem::refused(format!(
+            "`{ADMIN_FILE}` is the name of the hub's own key; take another"
+        )));
+    }
     let now = clock::now_ms();
     let mut tx = hub.db.begin().await?;
+    if let Some(id) = accounts::api_key_named(&mut tx, name).await? {
+        return Err(Problem::refused(format!(
+            "the API key {id} is called `{name}` already; take another name, or revoke it first"
+        )));
+    }
     let project = asked.project.as_deref().filter(|it| !it.is_empty());
     let everywhere = match project {
         Some(_) => Role::None,
@@ -75,6 +87,8 @@ pub(crate) async fn make(
         projects::bind(&mut tx, Subject::Key(&id), project, asked.role).await?;
         object = format!("{object} in {project}");
     }
+    // Last, since it may hold spaces.
+    object = format!("{object} {name}");
     audit::record(&mut tx, &actor.name, "api-key.create", &object, now).await?;
     tx.commit().await?;
     Ok(ApiKeyCreated { id, key })

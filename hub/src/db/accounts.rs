@@ -28,6 +28,14 @@ pub(crate) struct ApiKeyRow {
     pub(crate) revoked_at: Option<i64>,
 }
 
+impl ApiKeyRow {
+    /// As the audit log and lists name it. The id stands last and is the hub's own: a name that
+    /// holds brackets cannot pass for another key.
+    pub(crate) fn actor(&self) -> String {
+        format!("key {} ({})", self.name, self.id)
+    }
+}
+
 pub(crate) async fn insert_login(conn: &mut Connection, row: &LoginRow) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO login (id_hash, person, stage, created_at, seen_at) VALUES ($1, $2, $3, $4, $5)",
@@ -131,6 +139,19 @@ pub(crate) async fn api_key(db: &Db, hash: &str) -> sqlx::Result<Option<ApiKeyRo
     )
     .bind(hash)
     .fetch_optional(db.reader())
+    .await
+}
+
+/// The id of a key in force with this name.
+pub(crate) async fn api_key_named(
+    conn: &mut Connection,
+    name: &str,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT id FROM api_key WHERE name = $1 AND revoked_at IS NULL ORDER BY created_at LIMIT 1",
+    )
+    .bind(name)
+    .fetch_optional(conn)
     .await
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct AuditRow {
     pub(crate) hash: String,
 }
 
-/// Appends a line. `actor` is an admin, an API key's name or a host; `object` what was changed.
+/// Appends a line. `actor` is a person, an API key or a host; `object` what was changed.
 pub(crate) async fn record(
     conn: &mut Connection,
     actor: &str,

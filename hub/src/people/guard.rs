@@ -235,7 +235,7 @@ async fn actor(
     {
         let roles = roles(hub, &key.role, "key", &key.id).await?;
         let actor = Actor {
-            name: format!("key {}", key.name),
+            name: key.actor(),
             scope: roles.scope(permission, projects::names(&hub.db).await?),
             roles,
             stage: Stage::Whole,

@@ -136,7 +136,7 @@ impl Stage {
 /// Who made a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
-    /// As the audit log names it: a person's name, or `key <name>`.
+    /// As the audit log names it: a person's name, or `key <name> (<id>)`.
     pub(crate) name: String,
     pub(crate) roles: Roles,
     /// What this request may reach.

@@ -173,7 +173,41 @@ fn guess(text: &str) -> Result<(&'static str, String), String> {
     if let Ok(key) = text.parse::<KeyLabel>() {
         return Ok(("key", key.compact()));
     }
+    if like_uuid(text) {
+        return Err(format!(
+            "`{text}` looks like a UUID, which has 32 hex digits in groups of 8, 4, 4, 4 and 12, \
+             and is none; read it again, or say that it is a serial: kind `serial` (`--kind serial`)"
+        ));
+    }
     fine_serial(text)
+}
+
+/// Whether somebody meant a UUID and left digits out, typed too many or a wrong one: taken for a
+/// serial it would wait for a host that never comes.
+fn like_uuid(text: &str) -> bool {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    let bare = bare_uuid(text);
+    if bare.len() != text.len() {
+        return true;
+    }
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let groups: Vec<&str> = text.split('-').collect();
+    let lengths = groups.iter().map(|group| group.len());
+    if lengths.clone().eq(GROUPS) {
+        return true;
+    }
+    if !groups.iter().all(|group| is_hex(group)) {
+        return false;
+    }
+    let ahead = lengths.clone().zip(GROUPS).filter(|(a, b)| a == b).count();
+    let behind = lengths.rev().zip(GROUPS.into_iter().rev());
+    let behind = behind.filter(|(a, b)| a == b).count();
+    match groups.len() {
+        // A number of so many digits may well be a serial.
+        1 => (28..=36).contains(&text.len()) && !text.bytes().all(|byte| byte.is_ascii_digit()),
+        2..=5 => ahead >= 3 || behind >= 3,
+        _ => false,
+    }
 }
 
 fn fine_uuid(uuid: String) -> Result<(&'static str, String), String> {
@@ -201,19 +235,21 @@ fn fine_serial(text: &str) -> Result<(&'static str, String), String> {
 
 /// A UUID in any spelling (case, hyphens, braces, `urn:uuid:`) as the kernel prints it.
 pub(crate) fn uuid(text: &str) -> Option<String> {
-    let text = text.trim();
-    let text = match text.get(..9) {
-        Some(head) if head.eq_ignore_ascii_case("urn:uuid:") => &text[9..],
-        _ => text,
-    };
-    let bare: String = text
-        .trim_start_matches('{')
-        .trim_end_matches('}')
+    let bare: String = bare_uuid(text.trim())
         .chars()
         .filter(|c| !matches!(c, '-' | ' '))
         .collect();
     let bytes: [u8; 16] = hex::decode(bare).ok()?.try_into().ok()?;
     Some(uuid::Uuid::from_bytes(bytes).to_string())
+}
+
+/// Without what tells that it is a UUID.
+fn bare_uuid(text: &str) -> &str {
+    let text = match text.get(..9) {
+        Some(head) if head.eq_ignore_ascii_case("urn:uuid:") => &text[9..],
+        _ => text,
+    };
+    text.trim_start_matches('{').trim_end_matches('}')
 }
 
 /// The UUID with its first three fields in the other byte order: firmware before SMBIOS 2.6 and
@@ -250,6 +286,36 @@ mod tests {
             ("s4evnx0r", "serial", "S4EVNX0R"),
         ] {
             assert_eq!(matcher(text, None), Ok((kind, want.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_with_a_slip_is_no_serial_unless_somebody_says_so() {
+        for text in [
+            "6A8D0F6C-9D9C-4C0B-8F2E",
+            "9D9C-4C0B-8F2E-0D4C6E1B7A55",
+            "6a8d0f6c-9d9c-4c0b-8f2e-0d4c6e1b7a5",
+            "6a8d0f6c-9d9c-4c0b-8f2e-0d4c6e1b7a555",
+            "6a8d0f6-9d9c-4c0b-8f2e-0d4c6e1b7a55",
+            "6a8d0f6c-9d9c-4cOb-8f2e-0d4c6e1b7a55",
+            "6a8d0f6c9d9c4c0b8f2e0d4c6e1b7a5",
+            "{6a8d0f6c}",
+            "urn:uuid:6a8d",
+        ] {
+            let told = matcher(text, None).unwrap_err();
+            assert!(told.contains("--kind serial"), "{told}");
+            let want = ("serial", text.to_ascii_uppercase());
+            assert_eq!(matcher(text, Some("serial")), Ok(want));
+        }
+        // Serials of virtual machines, of boards with a hardware address for one, of numbers.
+        for text in [
+            "0000-0014-5456-9120-9145-8342-80",
+            "00-11-22-33-44-55",
+            "6A8D0F6C-9D9C",
+            "123456789012345678901234567890",
+            "ABCDEF12",
+        ] {
+            assert_eq!(matcher(text, None), Ok(("serial", text.to_owned())));
         }
     }
 

@@ -208,6 +208,56 @@ async fn a_revoked_api_key_opens_nothing() {
 }
 
 #[tokio::test]
+async fn the_audit_log_tells_one_key_from_every_other() {
+    let site = Site::start().await;
+    let make = async |name: &str| {
+        let asked = json!({ "name": name, "role": "operator" });
+        site.ask(Method::POST, "/api/v1/api-keys", Some(asked))
+            .await
+    };
+    for name in ["admin.json", " Admin.JSON "] {
+        let (status, refused) = make(name).await;
+        assert_eq!(status, 409, "{refused}");
+        assert!(refused["detail"].as_str().unwrap().contains("own key"));
+    }
+    let (status, made) = make("ci (0)").await;
+    assert_eq!(status, 201, "{made}");
+    let id = made["id"].as_str().unwrap().to_owned();
+    let (status, refused) = make("ci (0)").await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains(&id));
+
+    let key = made["key"].as_str().unwrap();
+    let (path, body) = ("/api/v1/tokens", json!({}));
+    let done = site.ask_as(key, Method::POST, path, Some(body)).await;
+    assert_eq!(done.0, 201, "{}", done.1);
+    let log = site.get("/api/v1/audit").await;
+    let lines = |action: &str| -> Vec<(String, String)> {
+        let lines = log["items"].as_array().unwrap().iter();
+        let lines = lines.filter(|line| line["action"] == action);
+        let text = |line: &serde_json::Value, key: &str| line[key].as_str().unwrap().to_owned();
+        lines
+            .map(|line| (text(line, "actor"), text(line, "object")))
+            .collect()
+    };
+    let keys = lines("api-key.create");
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    let (own, role) = keys[0].1.split_once(' ').unwrap();
+    assert_eq!((keys[0].0.as_str(), role), ("serve", "admin admin.json"));
+    let want = (
+        format!("key admin.json ({own})"),
+        format!("{id} operator ci (0)"),
+    );
+    assert_eq!(keys[1], want);
+    assert_eq!(lines("token.create")[0].0, format!("key ci (0) ({id})"));
+
+    // A name is free again once its key is over.
+    let path = format!("/api/v1/api-keys/{id}");
+    assert_eq!(site.ask(Method::DELETE, &path, None).await.0, 204);
+    assert_eq!(make("ci (0)").await.0, 201);
+}
+
+#[tokio::test]
 async fn bad_bodies_are_problems_with_a_sentence() {
     let site = Site::start().await;
     for (path, body) in [

@@ -55,6 +55,28 @@ async fn the_public_url_is_remembered_and_its_absence_is_warned_of() {
 }
 
 #[tokio::test]
+async fn a_public_url_that_no_host_reads_is_refused_and_not_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    if let burin_hub::db::Place::Server(url) = database::of(folder.path()).await {
+        command.env("BURIN_DATABASE_URL", url.reveal());
+    }
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(folder.path());
+    command.args(["--public-url", "https://hub.example/path"]);
+    let done = command.output().await.unwrap();
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("more than a host and a port"), "{said}");
+    let (hub, ready) = serve(folder.path()).await;
+    assert!(
+        ready["url"].as_str().unwrap().contains("127.0.0.1"),
+        "{ready}"
+    );
+    end(hub).await;
+}
+
+#[tokio::test]
 async fn the_absence_of_the_public_url_is_said_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program();
