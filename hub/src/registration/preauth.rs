@@ -170,14 +170,14 @@ fn guess(text: &str) -> Result<(&'static str, String), String> {
     if let Some(uuid) = uuid(text) {
         return fine_uuid(uuid);
     }
-    if let Ok(key) = text.parse::<KeyLabel>() {
-        return Ok(("key", key.compact()));
-    }
     if like_uuid(text) {
         return Err(format!(
             "`{text}` looks like a UUID, which has 32 hex digits in groups of 8, 4, 4, 4 and 12, \
              and is none; read it again, or say that it is a serial: kind `serial` (`--kind serial`)"
         ));
+    }
+    if let Ok(key) = text.parse::<KeyLabel>() {
+        return Ok(("key", key.compact()));
     }
     fine_serial(text)
 }
@@ -200,12 +200,13 @@ fn like_uuid(text: &str) -> bool {
         return false;
     }
     let ahead = lengths.clone().zip(GROUPS).filter(|(a, b)| a == b).count();
-    let behind = lengths.rev().zip(GROUPS.into_iter().rev());
+    let behind = lengths.clone().rev().zip(GROUPS.into_iter().rev());
     let behind = behind.filter(|(a, b)| a == b).count();
+    let (first, last) = (lengths.clone().next(), lengths.last());
     match groups.len() {
         // A number of so many digits may well be a serial.
         1 => (28..=36).contains(&text.len()) && !text.bytes().all(|byte| byte.is_ascii_digit()),
-        2..=5 => ahead >= 3 || behind >= 3,
+        2..=5 => (ahead >= 3 && first == Some(8)) || (behind >= 3 && last == Some(12)),
         _ => false,
     }
 }
@@ -293,6 +294,7 @@ mod tests {
     fn a_uuid_with_a_slip_is_no_serial_unless_somebody_says_so() {
         for text in [
             "6A8D0F6C-9D9C-4C0B-8F2E",
+            "6A8D0F6C-9D9C-4C0B-8F2E-0D4C6E",
             "9D9C-4C0B-8F2E-0D4C6E1B7A55",
             "6a8d0f6c-9d9c-4c0b-8f2e-0d4c6e1b7a5",
             "6a8d0f6c-9d9c-4c0b-8f2e-0d4c6e1b7a555",
@@ -309,7 +311,7 @@ mod tests {
         }
         // Serials of virtual machines, of boards with a hardware address for one, of numbers.
         for text in [
-            "0000-0014-5456-9120-9145-8342-80",
+            "0014-5456-9120-9145-8342",
             "00-11-22-33-44-55",
             "6A8D0F6C-9D9C",
             "123456789012345678901234567890",
