@@ -312,8 +312,12 @@ async fn serve_until_stopped(
         patience: Patience::of_this_process()?,
     };
     // Before it is ready: a signal that comes right after the ready line must be seen.
-    let stop = stop::signal()?;
-    let running = serve::start(&args).await?;
+    let mut stop = std::pin::pin!(stop::signal()?);
+    let running = tokio::select! {
+        started = serve::start(&args) => started?,
+        // A database may keep it waiting; what was begun is taken up by the next start.
+        () = &mut stop => return Ok(()),
+    };
     announce(&running.ready, json)?;
     running.until(stop).await
 }
@@ -329,6 +333,9 @@ fn announce(ready: &serve::Ready, json: bool) -> anyhow::Result<()> {
             "burin-hub is ready at {} (listening on {})",
             ready.url, ready.listen
         )?;
+        if let Some(folder) = &ready.new_hub_in {
+            writeln!(out, "made a new hub in {}", folder.display())?;
+        }
         if let Some(password) = &ready.admin_password {
             writeln!(
                 out,

@@ -151,7 +151,7 @@ fn init(folder: &Path, root_key: &Path) -> anyhow::Result<()> {
         "the hub in {} has its keys already; `root rotate` gives it another root key",
         folder.display()
     );
-    crate::serve::make_private(folder)?;
+    crate::folder::make_private(folder)?;
     let root = new_key(folder, root_key)?;
     let online = SigningKey::create(&folder.join(ONLINE))?;
     let document = RootDocument {

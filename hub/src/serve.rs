@@ -30,8 +30,10 @@ use crate::refusals::Refusals;
 use crate::routes::{Access, Route, Routes};
 use crate::secret::{Secret, random_text};
 use crate::state::{Hub, Settings};
-use crate::vault::Vault;
-use crate::{admin, clock, host_api, listen, metrics, people, public_url, web, webhook};
+use crate::vault::{self, Vault};
+use crate::{
+    admin, clock, folder, host_api, listen, lost, metrics, people, public_url, web, webhook,
+};
 
 /// Beside the database: how a client on the same machine reaches the hub, with an API key. 0600.
 pub(crate) const ADMIN_FILE: &str = "admin.json";
@@ -47,6 +49,9 @@ pub struct Ready {
     pub url: String,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The data folder, when this start made a new hub in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_hub_in: Option<PathBuf>,
     /// Only at the first start: nobody can read it again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_password: Option<Secret>,
@@ -152,7 +157,7 @@ fn router(hub: &Arc<Hub>) -> Router {
 /// A folder that cannot be written, a damaged key, an address in use; each says which.
 pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     let folder = &args.data;
-    make_private(folder)?;
+    folder::take(folder, &args.database)?;
     let lock = lock(folder)?;
     let isos = Isos::open(&args.iso)?;
     let listener = listen_on(args.listen)?;
@@ -162,17 +167,24 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     let listen = listener
         .local_addr()
         .context("asking for the own address")?;
-    let keys = HubKeys::load_or_create(folder)?;
+    // Before the keys: keys without a database are those of a hub that lost it.
     let db = Db::open(&args.database).await?;
+    let keys = HubKeys::load_or_create(folder)?;
     own(&db, &keys, folder).await?;
     let (url, warning) = public_url::decide(&db, args.public_url.as_deref(), listen).await?;
     let tls = tls(args, &url, listen)?;
     let admin_password = first_admin(&db).await?;
     write_admin_file(&db, folder, listen, &tls).await?;
 
+    let new_secrets = admin_password.is_none() && !folder.join(vault::FILE).exists();
+    let seed_key = SeedKey::load_or_create(folder)?;
+    let vault = Vault::load_or_create(folder)?;
+    lost::warn(&db, &seed_key, &vault, new_secrets).await?;
+
     let ready = Ready {
         url: url.clone(),
         listen,
+        new_hub_in: admin_password.as_ref().map(|_| folder.clone()),
         admin_password,
         fingerprint: tls.fingerprint.clone(),
         root: keys.pin.clone(),
@@ -194,8 +206,8 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
         started_at: clock::now_ms(),
         changed: tokio::sync::watch::Sender::new(0),
         isos,
-        seed_key: SeedKey::load_or_create(folder)?,
-        vault: Vault::load_or_create(folder)?,
+        seed_key,
+        vault,
         matchers: tokio::sync::watch::Sender::new(0),
         hashing: tokio::sync::Semaphore::new(2),
     });
@@ -245,15 +257,6 @@ fn tls(args: &ServeArgs, url: &str, listen: SocketAddr) -> anyhow::Result<Tls> {
         (Some(cert), Some(key)) => certificate::given(cert, key),
         _ => certificate::load_or_create(&args.data, &certificate::names(url, listen)?),
     }
-}
-
-pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("making the data folder {}", folder.display()))
 }
 
 /// Two hubs on one folder would each take the nonces and limits of its own for the whole truth.

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Executor as _};
+use sqlx::{AnyConnection, ConnectOptions as _, Connection as _, Executor as _};
 
-use super::{Db, Kind};
+use super::{Db, Kind, server};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -38,14 +38,40 @@ pub(super) async fn file(file: &Path) -> anyhow::Result<Db> {
                 Box::pin(async move { conn.execute(sqlx::raw_sql(SETTINGS)).await.map(drop) })
             })
     };
+    probe(&options)
+        .await
+        .map_err(|err| explained(err, file, &doing()))?;
     let write = pool(1)
         .connect_with(options.clone())
         .await
         .with_context(doing)?;
-    migrated(MIGRATIONS.run(&write).await)
-        .with_context(|| format!("updating the tables of {}", file.display()))?;
+    let updating = format!("updating the tables of {}", file.display());
+    migrated(MIGRATIONS.run(&write).await).map_err(|err| explained(err, file, &updating))?;
     let read = pool(4).connect_with(options).await.with_context(doing)?;
     Ok(Db::of(write, read, Kind::Sqlite))
+}
+
+/// Opens the file once: a pool would try a damaged one for its whole patience.
+async fn probe(options: &AnyConnectOptions) -> anyhow::Result<()> {
+    let mut conn = AnyConnection::connect_with(options).await?;
+    conn.execute(sqlx::raw_sql(SETTINGS)).await?;
+    Ok(conn.close().await?)
+}
+
+/// Says what SQLite's `SQLITE_NOTADB` and `SQLITE_CORRUPT` mean, and of other errors what was being
+/// done.
+fn explained(err: anyhow::Error, file: &Path, doing: &str) -> anyhow::Error {
+    let found = err.chain().find_map(|it| it.downcast_ref::<sqlx::Error>());
+    let code = found.and_then(server::code);
+    let what = match code
+        .and_then(|code| code.parse::<u32>().ok())
+        .map(|it| it & 0xff)
+    {
+        Some(26) => "is no SQLite database",
+        Some(11) => "is damaged",
+        _ => return err.context(doing.to_owned()),
+    };
+    anyhow::anyhow!("{} {what}; restore it from a backup", file.display())
 }
 
 /// Says what a failed update of the tables means.

@@ -11,7 +11,8 @@ use crate::files::{self, Readers};
 use crate::secret::{Secret, random};
 use crate::vault::Locker;
 
-const FILE: &str = "people.key";
+/// Name of the key's file in the data folder.
+pub(crate) const FILE: &str = "people.key";
 /// Bytes; what RFC 4226 recommends.
 const SEED: usize = 20;
 
@@ -39,6 +40,11 @@ impl SeedKey {
     /// The seed as the database keeps it, bound to its person.
     fn seal(&self, person: &str, seed: &[u8]) -> anyhow::Result<String> {
         self.0.seal(person, seed)
+    }
+
+    /// Whether a person's seed was sealed with this key.
+    pub(crate) fn opens(&self, person: &str, sealed: &str) -> bool {
+        self.0.open(person, sealed).is_some()
     }
 
     fn open(&self, person: &str, sealed: &str) -> anyhow::Result<Vec<u8>> {

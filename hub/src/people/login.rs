@@ -131,10 +131,27 @@ pub(crate) async fn use_code(
     let Some(sealed) = &person.totp else {
         return Ok(false);
     };
+    if !hub.seed_key.opens(&person.name, sealed) {
+        return Err(unreadable(&person.name));
+    }
     match code::step_of(&hub.seed_key, &person.name, sealed, sent, now)? {
         Some(step) => Ok(people::use_step(conn, &person.name, step).await?),
         None => Ok(false),
     }
+}
+
+/// The hub lost the key of the seeds: no code can be right.
+fn unreadable(name: &str) -> Problem {
+    tracing::warn!(
+        "the code of {name} cannot be checked: {} was lost",
+        code::FILE
+    );
+    Problem::refused(format!(
+        "this hub lost the key of your one-time codes ({}) and cannot check them: enter a recovery \
+         code, or ask an admin for `burin-hub person forget-code {name}`, which works on the hub's \
+         own machine with --data DIR, too",
+        code::FILE
+    ))
 }
 
 /// Changes one's own password. Every other login of the person ends, and this one gets a new

@@ -222,7 +222,8 @@ async fn everything_survives_a_restart() {
 /// What a hub that died at this moment would have left behind: the files as they are.
 fn left_behind(site: &Site) -> tempfile::TempDir {
     let folder = copy_of(site.folder.path());
-    for name in ["hub.db", "hub.db-wal", database::NOTE] {
+    database::share(site.folder.path(), folder.path());
+    for name in ["hub.db", "hub.db-wal"] {
         let file = site.folder.path().join(name);
         if file.exists() {
             std::fs::copy(&file, folder.path().join(name)).unwrap();

@@ -42,6 +42,7 @@ mod sessions;
 mod signed_images;
 mod skew;
 mod slow;
+mod starting;
 mod strangers;
 mod support;
 mod usability;

@@ -1,8 +1,10 @@
 //! Which database the suite runs on: `tests/hub` is compiled twice, and the name of the program
 //! chooses.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use burin_hub::db::Place;
 use burin_hub::secret::Secret;
@@ -10,8 +12,8 @@ use sqlx::{AnyConnection, Connection as _, Executor as _};
 
 use super::postgres;
 
-/// Keeps the URL of a folder's database.
-pub(crate) const NOTE: &str = "test-database-url";
+/// The URL of each data folder's database: nothing but a hub's files may lie in the folder.
+static URLS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
 
 /// Whether this is the run on PostgreSQL.
 pub(crate) fn is_postgres() -> bool {
@@ -27,11 +29,24 @@ pub(crate) async fn of(folder: &Path) -> Place {
     if !is_postgres() {
         return Place::in_folder(folder);
     }
-    let note = folder.join(NOTE);
-    if !note.exists() {
-        std::fs::write(&note, postgres::database().await).unwrap();
+    let known = URLS.lock().unwrap().get(folder).cloned();
+    let url = match known {
+        Some(url) => url,
+        None => {
+            let made = postgres::database().await;
+            let mut urls = URLS.lock().unwrap();
+            urls.entry(folder.to_owned()).or_insert(made).clone()
+        }
+    };
+    Place::Server(Secret::new(url))
+}
+
+/// Gives a folder the database of another one, when that is on a server.
+pub(crate) fn share(from: &Path, to: &Path) {
+    let mut urls = URLS.lock().unwrap();
+    if let Some(url) = urls.get(from).cloned() {
+        urls.insert(to.to_owned(), url);
     }
-    Place::Server(Secret::new(std::fs::read_to_string(&note).unwrap()))
 }
 
 /// Everything that the database keeps, in a form in which text can be searched.

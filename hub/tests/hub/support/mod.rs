@@ -173,7 +173,7 @@ pub(crate) fn copy_of(folder: &Path) -> tempfile::TempDir {
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
         let name = file.file_name().into_string().unwrap();
-        if name != "lock" && !name.starts_with("hub.db") && name != database::NOTE {
+        if name != "lock" && !name.starts_with("hub.db") {
             std::fs::copy(file.path(), copy.path().join(name)).unwrap();
         }
     }
