@@ -160,13 +160,7 @@ pub async fn start(args: &ServeArgs) -> anyhow::Result<Running> {
     folder::take(folder, &args.database)?;
     let lock = lock(folder)?;
     let isos = Isos::open(&args.iso)?;
-    let listener = listen_on(args.listen)?;
-    listener
-        .set_nonblocking(true)
-        .context("preparing the listener")?;
-    let listen = listener
-        .local_addr()
-        .context("asking for the own address")?;
+    let (listener, listen) = listen_on(args.listen)?;
     // Before the keys: keys without a database are those of a hub that lost it.
     let db = Db::open(&args.database).await?;
     let keys = HubKeys::load_or_create(folder)?;
@@ -236,8 +230,9 @@ fn settings(args: &ServeArgs, public_url: String) -> Settings {
     }
 }
 
-fn listen_on(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    std::net::TcpListener::bind(address).map_err(|err| {
+/// A listener, and the address that it got.
+fn listen_on(address: SocketAddr) -> anyhow::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(address).map_err(|err| {
         let advice = match err.kind() {
             std::io::ErrorKind::AddrInUse => {
                 "; another program listens there: end it, or give another --listen"
@@ -249,7 +244,14 @@ fn listen_on(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
             _ => "",
         };
         anyhow::anyhow!("listening on {address}: {err}{advice}")
-    })
+    })?;
+    listener
+        .set_nonblocking(true)
+        .context("preparing the listener")?;
+    let listen = listener
+        .local_addr()
+        .context("asking for the own address")?;
+    Ok((listener, listen))
 }
 
 fn tls(args: &ServeArgs, url: &str, listen: SocketAddr) -> anyhow::Result<Tls> {

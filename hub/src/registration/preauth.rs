@@ -192,21 +192,23 @@ fn like_uuid(text: &str) -> bool {
     }
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let groups: Vec<&str> = text.split('-').collect();
-    let lengths = groups.iter().map(|group| group.len());
-    if lengths.clone().eq(GROUPS) {
+    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    if lengths == GROUPS {
         return true;
     }
     if !groups.iter().all(|group| is_hex(group)) {
         return false;
     }
-    let ahead = lengths.clone().zip(GROUPS).filter(|(a, b)| a == b).count();
-    let behind = lengths.clone().rev().zip(GROUPS.into_iter().rev());
-    let behind = behind.filter(|(a, b)| a == b).count();
-    let (first, last) = (lengths.clone().next(), lengths.last());
+    let fitting = |pairs: &mut dyn Iterator<Item = (&usize, &usize)>| {
+        pairs.filter(|(found, want)| found == want).count()
+    };
+    let ahead = fitting(&mut lengths.iter().zip(&GROUPS));
+    let behind = fitting(&mut lengths.iter().rev().zip(GROUPS.iter().rev()));
+    let (first, last) = (lengths.first(), lengths.last());
     match groups.len() {
         // A number of so many digits may well be a serial.
         1 => (28..=36).contains(&text.len()) && !text.bytes().all(|byte| byte.is_ascii_digit()),
-        2..=5 => (ahead >= 3 && first == Some(8)) || (behind >= 3 && last == Some(12)),
+        2..=5 => (ahead >= 3 && first == Some(&8)) || (behind >= 3 && last == Some(&12)),
         _ => false,
     }
 }

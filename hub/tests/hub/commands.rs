@@ -170,12 +170,12 @@ async fn manages_people(data: &Path) {
 }
 
 async fn refuses_a_second(data: &Path) {
-    let second = program()
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(data)
-        .output()
-        .await
-        .unwrap();
+    let mut second = program();
+    if let Place::Server(url) = database::of(data).await {
+        second.env("BURIN_DATABASE_URL", url.reveal());
+    }
+    second.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+    let second = second.arg(data).output().await.unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(
         text(&second.stderr).contains("another hub"),
