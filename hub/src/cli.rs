@@ -47,7 +47,7 @@ pub struct Cli {
 enum Command {
     /// Run the hub. Makes its database, keys, certificate and admin at the first start.
     #[command(
-        after_help = "Example:\n  burin-hub serve --data ./hub --listen 127.0.0.1:8443 --public-url https://10.0.2.2:8443"
+        after_help = "Example:\n  burin-hub serve --data ~/burin-hub --listen 127.0.0.1:8443 --public-url https://10.0.2.2:8443"
     )]
     Serve(Box<ServeCommand>),
     /// Write the whole database into a file, to keep it or to move to another database.

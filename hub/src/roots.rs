@@ -38,11 +38,11 @@ pub(crate) enum RootCommand {
     /// Sign the next root document: another root key, another online key, other release or image
     /// keys, other addresses of the hub.
     #[command(
-        after_help = "Examples:\n  burin-hub root rotate --data ./hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --new-online-key\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --add-release-key release.key.pub --release-profile retail\n  burin-hub root rotate --data ./hub --root-key /media/stick/root.key --address https://hub2.example:8443"
+        after_help = "Examples:\n  burin-hub root rotate --data ~/burin-hub --root-key ./hub/root-unprotected.key --new-root-key /media/stick/root.key\n  burin-hub root rotate --data ~/burin-hub --root-key /media/stick/root.key --new-online-key\n  burin-hub root rotate --data ~/burin-hub --root-key /media/stick/root.key --add-release-key release.key.pub --release-profile retail\n  burin-hub root rotate --data ~/burin-hub --root-key /media/stick/root.key --address https://hub2.example:8443"
     )]
     Rotate(Rotation),
     /// Show the newest root document.
-    #[command(after_help = "Example:\n  burin-hub root show --data ./hub --json")]
+    #[command(after_help = "Example:\n  burin-hub root show --data ~/burin-hub --json")]
     Show,
 }
 

@@ -11,7 +11,7 @@ use crate::admin::types::{EventInfo, Page};
 pub(crate) enum EventCommand {
     /// List events, oldest first.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub event list --host 4D43-BPQZ-XXWD-6PRN"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub event list --host 4D43-BPQZ-XXWD-6PRN"
     )]
     List {
         /// Only of this host (ID or uid).
@@ -22,7 +22,7 @@ pub(crate) enum EventCommand {
         after: i64,
     },
     /// List the hosts that were turned away, and what they were told; the newest first.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub event refused")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub event refused")]
     Refused,
 }
 

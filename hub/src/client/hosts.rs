@@ -15,7 +15,7 @@ use crate::admin::types::{
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  burin-hub --data ./hub assign 4D43-BPQZ-XXWD-6PRN retail\n  burin-hub --data ./hub assign 4D43-BPQZ-XXWD-6PRN retail@1.4.0 --disk S4EVNX0R --wipe"
+    after_help = "Examples:\n  burin-hub --data ~/burin-hub assign 4D43-BPQZ-XXWD-6PRN retail\n  burin-hub --data ~/burin-hub assign 4D43-BPQZ-XXWD-6PRN retail@1.4.0 --disk S4EVNX0R --wipe"
 )]
 pub(crate) struct AssignCommand {
     /// The host's ID or uid.
@@ -64,7 +64,7 @@ pub(super) async fn assign(
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {
     /// List hosts with state, phase and progress.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub host list --json")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub host list --json")]
     List {
         /// Only those of this project.
         #[arg(long, default_value = "", value_name = "PROJECT")]
@@ -72,7 +72,7 @@ pub(crate) enum HostCommand {
     },
     /// Show one host.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub host show 4D43-BPQZ-XXWD-6PRN --json"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub host show 4D43-BPQZ-XXWD-6PRN --json"
     )]
     Show {
         /// The host's ID or uid.
@@ -80,11 +80,11 @@ pub(crate) enum HostCommand {
     },
     /// Announce a host by ID, UUID, serial or key, before or after it calls.
     #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub host preauth 4D43-BPQZ-XXWD-6PRN --key 3BGTS77Z\n  burin-hub --data ./hub host preauth 6A8D0F6C-9D9C-4C0B-8F2E-0D4C6E1B7A55 --profile retail"
+        after_help = "Examples:\n  burin-hub --data ~/burin-hub host preauth 4D43-BPQZ-XXWD-6PRN --key 3BGTS77Z\n  burin-hub --data ~/burin-hub host preauth 6A8D0F6C-9D9C-4C0B-8F2E-0D4C6E1B7A55 --profile retail"
     )]
     Preauth(preauths::PreauthCommand),
     /// List the announced hosts.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub host preauths --json")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub host preauths --json")]
     Preauths,
     /// Withdraw an announcement.
     Withdraw {
@@ -93,7 +93,7 @@ pub(crate) enum HostCommand {
     },
     /// Let a pending host in whose key you have compared.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub host approve 4D43-BPQZ-XXWD-6PRN --key 3BGTS77Z"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub host approve 4D43-BPQZ-XXWD-6PRN --key 3BGTS77Z"
     )]
     Approve {
         /// The host's ID or uid.
@@ -107,7 +107,7 @@ pub(crate) enum HostCommand {
     },
     /// Put a host into another project; you have to be operator in both.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub host move 4D43-BPQZ-XXWD-6PRN --project oslo --profile oslo-retail"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub host move 4D43-BPQZ-XXWD-6PRN --project oslo --profile oslo-retail"
     )]
     Move {
         /// The host's ID or uid.
@@ -121,7 +121,7 @@ pub(crate) enum HostCommand {
     },
     /// Print the administrator's kubeconfig of a host's cluster. Each time is audited.
     #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub host kubeconfig 4D43-BPQZ-XXWD-6PRN > edge.kubeconfig\n  burin-hub --data ./hub host kubeconfig 4D43-BPQZ-XXWD-6PRN --address edge.example:16443"
+        after_help = "Examples:\n  burin-hub --data ~/burin-hub host kubeconfig 4D43-BPQZ-XXWD-6PRN > edge.kubeconfig\n  burin-hub --data ~/burin-hub host kubeconfig 4D43-BPQZ-XXWD-6PRN --address edge.example:16443"
     )]
     Kubeconfig {
         /// The host's ID or uid.
@@ -138,7 +138,7 @@ pub(crate) enum HostCommand {
     Retire { host: String },
     /// Say which of the machines with one key is the host; ends a quarantine.
     #[command(
-        after_help = "`host show` lists the machines.\n\nExample:\n  burin-hub --data ./hub host release 4D43-BPQZ-XXWD-6PRN --machine 1f0c9a37e2d4"
+        after_help = "`host show` lists the machines.\n\nExample:\n  burin-hub --data ~/burin-hub host release 4D43-BPQZ-XXWD-6PRN --machine 1f0c9a37e2d4"
     )]
     Release {
         /// The host's ID or uid.
@@ -149,7 +149,7 @@ pub(crate) enum HostCommand {
     },
     /// Have an installed host make another identity key.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub host rekey 4D43-BPQZ-XXWD-6PRN --leaked"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub host rekey 4D43-BPQZ-XXWD-6PRN --leaked"
     )]
     Rekey {
         /// The host's ID or uid.

@@ -22,11 +22,11 @@ const TRIES: u32 = 5;
 #[derive(Debug, Subcommand)]
 pub(crate) enum IsoCommand {
     /// List the ISOs that the hub makes others of.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub iso list")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub iso list")]
     List,
     /// Make an ISO with this hub's address and root in it, and fetch it.
     #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub iso download --out burin.iso\n  burin-hub --data ./hub iso download --out oslo.iso --new-token --uses 10 --profile retail --label site=oslo\n  burin-hub --data ./hub iso download --out site.iso --user-data network.yaml"
+        after_help = "Examples:\n  burin-hub --data ~/burin-hub iso download --out burin.iso\n  burin-hub --data ~/burin-hub iso download --out oslo.iso --new-token --uses 10 --profile retail --label site=oslo\n  burin-hub --data ~/burin-hub iso download --out site.iso --user-data network.yaml"
     )]
     Download(Box<Download>),
 }

@@ -17,7 +17,9 @@ use crate::secret::Secret;
 #[derive(Debug, Subcommand)]
 pub(crate) enum PersonCommand {
     /// Make an account and print its first password, which the person has to change.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub person add anna --role operator")]
+    #[command(
+        after_help = "Example:\n  burin-hub --data ~/burin-hub person add anna --role operator"
+    )]
     Add {
         /// a-z, 0-9 and `.-_@`.
         name: String,
@@ -32,7 +34,7 @@ pub(crate) enum PersonCommand {
     List,
     /// Give an account another role, in all projects or in one.
     #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub person role anna technician\n  burin-hub --data ./hub person role anna operator --project oslo\n  burin-hub --data ./hub person role anna none --project oslo"
+        after_help = "Examples:\n  burin-hub --data ~/burin-hub person role anna technician\n  burin-hub --data ~/burin-hub person role anna operator --project oslo\n  burin-hub --data ~/burin-hub person role anna none --project oslo"
     )]
     Role {
         name: String,
@@ -144,7 +146,7 @@ pub(super) async fn password(client: &Client, output: &mut Output) -> Result<(),
 pub(crate) enum ApiKeyCommand {
     /// Make a key for a program and print it. It cannot be shown again.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub api-key create monitoring --role viewer"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub api-key create monitoring --role viewer"
     )]
     Create {
         /// What the key is for.
@@ -215,7 +217,7 @@ pub(crate) enum AuditCommand {
     /// Print who did what, oldest first.
     List,
     /// Walk over the chain of hashes; exit 1 when a line was changed or removed.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub audit verify")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub audit verify")]
     Verify,
 }
 

@@ -17,7 +17,7 @@ const PATH: &str = "/api/v1/profiles";
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfileCommand {
     /// Publish a version: tags become digests, each layer is looked through once.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub profile publish retail.yaml")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub profile publish retail.yaml")]
     Publish {
         /// The profile document.
         file: PathBuf,
@@ -26,10 +26,12 @@ pub(crate) enum ProfileCommand {
         project: Option<String>,
     },
     /// List the published versions.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub profile list --json")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub profile list --json")]
     List,
     /// Show one version and what it was resolved to.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub profile show retail@1.4.0 --json")]
+    #[command(
+        after_help = "Example:\n  burin-hub --data ~/burin-hub profile show retail@1.4.0 --json"
+    )]
     Show {
         /// NAME for the version published last, or NAME@VERSION.
         #[arg(value_name = "NAME[@VERSION]")]

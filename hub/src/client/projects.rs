@@ -15,7 +15,7 @@ use crate::people::scope::DEFAULT;
 pub(crate) enum ProjectCommand {
     /// Make a project: hosts, tokens and profiles that only people with a role in it see.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub project create oslo\n  burin-hub --data ./hub person add anna --role operator --project oslo"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub project create oslo\n  burin-hub --data ~/burin-hub person add anna --role operator --project oslo"
     )]
     Create {
         /// a-z, 0-9 and `-`.

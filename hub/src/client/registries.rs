@@ -16,20 +16,24 @@ use crate::secret::Secret;
 pub(crate) enum RegistryCommand {
     /// List a registry, or replace what was said of it.
     #[command(
-        after_help = "Examples:\n  burin-hub --data ./hub registry add registry.example\n  burin-hub --data ./hub registry add 10.0.2.2:5000 --endpoint http://127.0.0.1:5000 --plain-http\n  burin-hub --data ./hub registry add registry.example --username fleet --password-file ./password"
+        after_help = "Examples:\n  burin-hub --data ~/burin-hub registry add registry.example\n  burin-hub --data ~/burin-hub registry add 10.0.2.2:5000 --endpoint http://127.0.0.1:5000 --plain-http\n  burin-hub --data ~/burin-hub registry add registry.example --username fleet --password-file ./password"
     )]
     Add(AddRegistry),
     /// List the registries.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub registry list --json")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub registry list --json")]
     List,
     /// Forget the credentials of a registry; it stays on the list.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub registry forget registry.example")]
+    #[command(
+        after_help = "Example:\n  burin-hub --data ~/burin-hub registry forget registry.example"
+    )]
     Forget {
         /// Host and port as image references name it.
         host: String,
     },
     /// Take a registry off the list.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub registry remove registry.example")]
+    #[command(
+        after_help = "Example:\n  burin-hub --data ~/burin-hub registry remove registry.example"
+    )]
     Remove {
         /// Host and port as image references name it.
         host: String,

@@ -15,14 +15,14 @@ use crate::cli::Span;
 pub(crate) enum TokenCommand {
     /// Make a token and print it. It cannot be shown again.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub token create --uses 10 --expires 7d --profile retail --label site=oslo"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub token create --uses 10 --expires 7d --profile retail --label site=oslo"
     )]
     Create(NewToken),
     /// List tokens, without their secret part.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub token list --json")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub token list --json")]
     List,
     /// End a token. Hosts that it let in stay.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub token revoke W91F4MEX")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub token revoke W91F4MEX")]
     Revoke {
         /// The token's id: the 8 digits after BRN1-.
         id: String,

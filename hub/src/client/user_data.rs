@@ -10,7 +10,7 @@ use crate::admin::types::{HubInfo, TokenInfo};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  burin-hub --data ./hub user-data > user-data.yaml\n  BURIN_TOKEN=$(burin-hub --data ./hub token create) burin-hub --data ./hub user-data > user-data.yaml"
+    after_help = "Examples:\n  burin-hub --data ~/burin-hub user-data > user-data.yaml\n  BURIN_TOKEN=$(burin-hub --data ~/burin-hub token create) burin-hub --data ~/burin-hub user-data > user-data.yaml"
 )]
 pub(crate) struct UserDataCommand {
     /// Registration token to write into the file.

@@ -20,7 +20,7 @@ pub(crate) enum ReleaseCommand {
     Key(KeyCommand),
     /// Print what is to be signed for a published version.
     #[command(
-        after_help = "Example:\n  burin-hub --data ./hub release export retail@1.4.0 > statement.json"
+        after_help = "Example:\n  burin-hub --data ~/burin-hub release export retail@1.4.0 > statement.json"
     )]
     Export {
         /// NAME@VERSION
@@ -48,10 +48,10 @@ pub(crate) enum ReleaseCommand {
         file: PathBuf,
     },
     /// Give an envelope to the hub, which hands it to hosts.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub release import envelope.json")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub release import envelope.json")]
     Import { file: PathBuf },
     /// List the signed versions, and how long they are good.
-    #[command(after_help = "Example:\n  burin-hub --data ./hub release list --json")]
+    #[command(after_help = "Example:\n  burin-hub --data ~/burin-hub release list --json")]
     List,
 }
 
