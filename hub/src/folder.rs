@@ -1,6 +1,6 @@
 //! The data folder of `serve`: a hub's own, which nobody else reads.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -13,16 +13,13 @@ use crate::people::code;
 use crate::serve::ADMIN_FILE;
 use crate::vault;
 
-/// What a folder may hold that is nobody's yet: the lock of a start that was refused, and what a
-/// new file system has.
-const NOBODYS: &[&str] = &["lock", "lost+found"];
 /// What `root init` writes, too: a folder with no more has never been served.
 const KEYS: &[&str] = &[CHAIN, ONLINE];
 /// Written by `serve` alone, and after the database.
 const SERVED: &[&str] = &[ROOT, code::FILE, vault::FILE, ADMIN_FILE];
 
-/// Makes the folder, or takes one that is a hub's or empty, for its owner alone. Nothing is written
-/// into a folder that is refused.
+/// Makes the folder, or takes one that is a hub's or may become one's, for its owner alone: files of the
+/// operator may be there, such as a certificate. Nothing is written into a folder that is refused.
 ///
 /// # Errors
 /// A folder of something else; a hub whose SQLite database is gone.
@@ -35,18 +32,15 @@ pub(crate) fn take(folder: &Path, database: &Place) -> anyhow::Result<()> {
         Place::Server(_) => None,
     };
     let has_database = file.is_some_and(|file| fs::metadata(file).is_ok_and(|it| it.len() > 0));
-    if !holds(KEYS) && !holds(SERVED) && !has_database {
-        let stranger = names
-            .iter()
-            .find(|it| !is_nobodys(it, file.map(|it| it.as_path())));
-        if let Some(stranger) = stranger {
-            anyhow::bail!(
-                "{} holds no hub, and is not empty (there is `{}`): give --data a folder of its \
-                 own; a new one is made",
-                folder.display(),
-                stranger.to_string_lossy()
-            );
-        }
+    let is_hub = holds(KEYS) || holds(SERVED) || has_database;
+    let mut foreign = names.iter().filter(|name| is_foreign(folder, name));
+    if let Some(stranger) = foreign.next().filter(|_| !is_hub) {
+        anyhow::bail!(
+            "{} holds no hub, but something else (there is `{}`): give --data a folder of its own; a \
+             new one is made",
+            folder.display(),
+            stranger.to_string_lossy()
+        );
     }
     if let Some(file) = file {
         ensure!(
@@ -84,10 +78,11 @@ fn names(folder: &Path) -> anyhow::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// An empty database is what a first start leaves that was cut off.
-fn is_nobodys(name: &OsString, database: Option<&Path>) -> bool {
-    let is_database = database.and_then(Path::file_name) == Some(name);
-    is_database || NOBODYS.iter().any(|it| name == it)
+/// What a hub's folder never has: other folders, but for that of a new file system, and hidden files. Homes
+/// and the sources of programs have them.
+fn is_foreign(folder: &Path, name: &OsStr) -> bool {
+    let is_hidden = name.as_encoded_bytes().starts_with(b".");
+    name != "lost+found" && (is_hidden || folder.join(name).is_dir())
 }
 
 /// Takes the folder from everybody but its owner. A file system without modes keeps no hub from
@@ -120,18 +115,23 @@ mod tests {
     fn a_folder_is_taken_when_it_is_a_hubs_or_nobodys() {
         for (names, taken) in [
             (&[][..], true),
-            (&["lost+found", "lock"], true),
+            (&["lost+found/", "lock"], true),
             (&["hub.db"], true),
             // After `root init`.
             (&["online.key", "root.json"], true),
-            (&["main.rs"], false),
-            (&[".git", "lock"], false),
-            (&["hub.db", "main.rs"], false),
+            (&["tls.pem", "tls.key"], true),
+            (&["src/", "Cargo.toml"], false),
+            (&[".profile"], false),
+            (&["hub.db", ".git/"], false),
         ] {
             let dir = tempfile::tempdir().unwrap();
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
             for name in names {
-                fs::write(dir.path().join(name), "").unwrap();
+                let path = dir.path().join(name);
+                match name.ends_with('/') {
+                    true => fs::create_dir(path).unwrap(),
+                    false => fs::write(path, "").unwrap(),
+                }
             }
             let done = take(dir.path(), &Place::in_folder(dir.path()));
             assert_eq!(done.is_ok(), taken, "{names:?} {done:?}");

@@ -47,11 +47,11 @@ async fn a_folder_of_something_else_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(folder.path(), open.clone()).unwrap();
-    std::fs::write(folder.path().join("main.rs"), "").unwrap();
+    std::fs::create_dir(folder.path().join("src")).unwrap();
     let said = refused(folder.path()).await;
     assert!(said.contains("holds no hub"), "{said}");
-    assert!(said.contains("`main.rs`") && said.contains("--data"));
-    assert_eq!(names(folder.path()), ["main.rs"]);
+    assert!(said.contains("`src`") && said.contains("--data"));
+    assert_eq!(names(folder.path()), ["src"]);
     assert_eq!(mode(folder.path()), 0o755);
 
     // An empty one is taken, with what a new file system has.
